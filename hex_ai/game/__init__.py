@@ -1,0 +1,1 @@
+"""The rules of Hex on batches of positions."""

@@ -1,0 +1,1 @@
+"""Networks, their evaluation, and the search that asks them."""

@@ -1,0 +1,1 @@
+"""Self-play games: engine, records and storage."""

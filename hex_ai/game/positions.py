@@ -89,7 +89,7 @@ class Positions:
         labels = base.clone()
         labels[:, 1:-1, 1:-1] = ids * own.to(torch.int16)
         magnitude = _join_groups(labels)
-        top, bottom = _edge_labels(size)
+        _, bottom = _edge_labels(size)
         joined = (magnitude[:, 0, 1] == bottom) & (magnitude[:, -1, 1] == bottom)
         if bool(joined.any()):
             raise IllegalMoveError("the mover has joined already: the game is over")
@@ -126,6 +126,7 @@ class Positions:
 
     @property
     def device(self) -> torch.device:
+        """Where the state lives and every operation runs."""
         return self.labels.device
 
     def stones(self) -> Tensor:

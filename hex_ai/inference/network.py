@@ -139,10 +139,12 @@ class ConvNorm(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[B, inputs, H, W]` to normed features `[B, outputs, H', W']`."""
         out: Tensor = self.norm(self.conv(x))
         return out
 
     def fold(self) -> None:
+        """Merges the norm's frozen statistics into the convolution."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv = fuse_conv_bn_eval(self.conv, self.norm)
             self.norm = nn.Identity()
@@ -160,6 +162,7 @@ class Block(nn.Module):
         cast(nn.BatchNorm2d, self.second.norm).weight.data.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[B, channels, N, N]` to features of the same shape."""
         y = torch.relu(self.first(x))
         if self.pool is not None:
             y = y + self.pool(pool_board(y))[:, :, None, None]
@@ -201,6 +204,7 @@ class HexNetwork(nn.Module):
         return logits, values
 
     def fold_norms(self) -> None:
+        """Folds every batch norm into its convolution; for evaluation only."""
         for module in self.modules():
             if isinstance(module, ConvNorm):
                 module.fold()

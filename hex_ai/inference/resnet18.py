@@ -44,6 +44,7 @@ class BasicBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[B, inputs, H, W]` to `[B, outputs, H / stride, W / stride]`."""
         y = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
@@ -82,7 +83,7 @@ class ResNet18(nn.Module):
         blue_stones = torch.where(blue_cells, mover.mT, opponent)
         side = blue_cells.to(seen.dtype).expand_as(mover)
         policy, red_logit = self.board_view(torch.stack((red_stones, blue_stones, side), 1))
-        cells = policy.unflatten(1, (SIZE, SIZE))
+        cells = policy.view(-1, SIZE, SIZE)
         logits = torch.where(blue_cells, cells.mT, cells).flatten(1)
         return logits, to_red_view(from_win_logit(red_logit), blue)
 

@@ -71,14 +71,17 @@ class Positions:
         for set-up and not for play.
 
         Raises:
-          ShapeError: not `[B, N, N]` and `[B]`.
+          ShapeError: not integers of -1, 0, +1 `[B, N, N]` and bool `[B]`.
           IllegalMoveError: the mover has joined already, so it cannot be the mover's turn.
         """
         if stones.dim() != 3 or stones.shape[1] != stones.shape[2]:
             raise ShapeError(f"stones have shape {list(stones.shape)}, want [B, N, N]")
-        if blue_to_move.shape != stones.shape[:1]:
+        if stones.is_floating_point() or bool((stones.abs() > 1).any()):
+            raise ShapeError("stones must be integers of -1, 0 and +1")
+        if blue_to_move.shape != stones.shape[:1] or blue_to_move.dtype != torch.bool:
             raise ShapeError(
-                f"blue_to_move has shape {list(blue_to_move.shape)}, want [{len(stones)}]"
+                f"blue_to_move is {blue_to_move.dtype} {list(blue_to_move.shape)}, "
+                f"want bool [{len(stones)}]"
             )
         blue = blue_to_move[:, None, None]
         own = torch.where(blue, -stones.mT, stones)
@@ -87,7 +90,8 @@ class Positions:
         inner = torch.arange(1, size + 1, device=stones.device)
         ids = (inner[:, None] * (size + 2) + inner).to(torch.int16)
         labels = base.clone()
-        labels[:, 1:-1, 1:-1] = ids * own.to(torch.int16)
+        # A stone's own label is its index as its owner sees it: `play` counts on that.
+        labels[:, 1:-1, 1:-1] = torch.where(own > 0, ids, ids.T) * own.to(torch.int16)
         magnitude = _join_groups(labels)
         _, bottom = _edge_labels(size)
         joined = (magnitude[:, 0, 1] == bottom) & (magnitude[:, -1, 1] == bottom)
@@ -107,12 +111,29 @@ class Positions:
             torch.cat([part.finished for part in parts]),
         )
 
+    @staticmethod
+    def where(rows: Tensor, one: "Positions", other: "Positions") -> "Positions":
+        """The row of `one` where `rows` (bool `[B]`) says so, else of `other`."""
+        return Positions(
+            torch.where(rows[:, None, None], one.labels, other.labels),
+            torch.where(rows, one.blue_to_move, other.blue_to_move),
+            torch.where(rows, one.finished, other.finished),
+        )
+
     def __len__(self) -> int:
         return self.labels.shape[0]
 
     def __getitem__(self, rows: Tensor | slice) -> "Positions":
         """The chosen rows: a slice, or an int64 or bool tensor `[K]`."""
         return Positions(self.labels[rows], self.blue_to_move[rows], self.finished[rows])
+
+    def put(self, rows: Tensor, parts: "Positions") -> "Positions":
+        """The batch with `parts` (K positions) in the place of rows int64 `[K]`."""
+        return Positions(
+            self.labels.index_copy(0, rows, parts.labels),
+            self.blue_to_move.index_copy(0, rows, parts.blue_to_move),
+            self.finished.index_copy(0, rows, parts.finished),
+        )
 
     @property
     def size(self) -> int:
@@ -180,7 +201,8 @@ class Positions:
 
         Args:
           moves: int64 `[B]`, cells as the mover sees them. They must be legal (`require_legal`
-            checks); rows of finished games keep their position whatever their move.
+            checks); rows of finished games keep their position whatever their move,
+            which must still be a cell.
         """
         size, flat = self.size, self.labels.flatten(1)
         cell = _rim_index(moves, size)
@@ -205,6 +227,10 @@ class Positions:
         next. Seen by the mover the position stays what it was; only the name of the mover changes.
         """
         return Positions(self.labels, self.blue_to_move ^ rows, self.finished)
+
+    def retire(self, rows: Tensor) -> "Positions":
+        """Marks rows (bool `[B]`) as finished, so that nobody asks about them any more."""
+        return Positions(self.labels, self.blue_to_move, self.finished | rows)
 
     def to_board_cells(self, cells: Tensor) -> Tensor:
         """Cells as the mover sees them (`[B]` or `[B, K]`) to cells as the board lies.

@@ -191,7 +191,8 @@ class HexNetwork(nn.Module):
             *(Block(channels, i % 3 == 2 or i == blocks - 1) for i in range(blocks))
         )
         self.policy = nn.Sequential(ConvNorm(channels, channels // 2, 3, 1), nn.ReLU())
-        self.policy_logit = nn.Conv2d(channels // 2, 1, 1)
+        # Not 1 × 1: torch runs small batches of those by another kernel, with other last bits.
+        self.policy_logit = nn.Conv2d(channels // 2, 1, 3, padding=1)
         self.value = nn.Sequential(
             nn.Linear(2 * channels, channels), nn.ReLU(), nn.Linear(channels, 1)
         )

@@ -1,0 +1,109 @@
+"""A hash table of evaluations: fixed memory, tensors on the device, no Python object per entry.
+
+A position is known by two 64-bit hashes: the *key*, whose value also picks the slot, and the
+*check*. Each slot holds one evaluation; a newer one takes the place of an older one.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from hex_ai.game.positions import Positions
+from hex_ai.inference.move_choice import random_bits
+
+_KEY_SEED, _CHECK_SEED = 0x4B6579, 0x436865636B
+
+# The hash of an empty board. Not 0, which is what an empty slot of the table holds.
+_EMPTY_BOARD = 0x486578
+
+
+@dataclass(frozen=True)
+class Oriented:
+    """Positions turned, where that gives the smaller key, by 180°.
+
+    A position and its 180° turn are the same position: both players still join the same edges.
+
+    Attributes:
+      planes: uint8 `[B, 2, N + 2, N + 2]`, as a network shall see them.
+      turned: bool `[B]`.
+      keys: int64 `[B]`, additive hash.
+      checks: int64 `[B]`, a second one.
+    """
+
+    planes: Tensor
+    turned: Tensor
+    keys: Tensor
+    checks: Tensor
+
+
+def orient(positions: Positions) -> Oriented:
+    """Chooses the orientation of each position by its key."""
+    stones = positions.stones().flatten(1)
+    mine, theirs = stones > 0, stones < 0
+    key_codes = _codes(_KEY_SEED, positions.size, positions.device)
+    straight = _hash(mine, theirs, key_codes)
+    flipped = _hash(mine, theirs, key_codes.flip(1))
+    turned = flipped < straight
+    check_codes = _codes(_CHECK_SEED, positions.size, positions.device)
+    checks = torch.where(
+        turned, _hash(mine, theirs, check_codes.flip(1)), _hash(mine, theirs, check_codes)
+    )
+    planes = positions.planes(torch.uint8)
+    planes = torch.where(turned[:, None, None, None], planes.flip(2, 3), planes)
+    return Oriented(planes, turned, torch.minimum(straight, flipped), checks)
+
+
+class EvaluationCache:
+    """`capacity` evaluations of positions with `moves` cells.
+
+    Args:
+      capacity: entries, at least 1; each takes 4 * moves + 20 bytes.
+      moves: A, cells of the board.
+      device: where the table and every lookup live.
+    """
+
+    def __init__(self, capacity: int, moves: int, device: torch.device) -> None:
+        # The last slot takes the writes that lost their slot to another row; it is never read.
+        slots = capacity + 1
+        self.capacity, self.moves = capacity, moves
+        self._keys = torch.zeros(slots, dtype=torch.int64, device=device)
+        self._checks = torch.zeros(slots, dtype=torch.int64, device=device)
+        self._logits = torch.zeros(slots, moves, device=device)
+        self._values = torch.zeros(slots, device=device)
+        self._owner = torch.zeros(slots, dtype=torch.int64, device=device)
+
+    def find(self, keys: Tensor, checks: Tensor) -> tuple[Tensor, Tensor]:
+        """Looks up `[B]` positions: bool `[B]`, whether known, and int64 `[B]`, their slots."""
+        slots = keys.remainder(self.capacity)
+        known = (self._keys[slots] == keys) & (self._checks[slots] == checks)
+        return known, slots
+
+    def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits float32 `[K, A]` and values float32 `[K]` of slots that `find` knows."""
+        return self._logits[slots], self._values[slots]
+
+    def write(self, keys: Tensor, checks: Tensor, logits: Tensor, values: Tensor) -> None:
+        """Stores `[B]` evaluations. Of rows that want one slot, the last wins as a whole."""
+        slots = keys.remainder(self.capacity)
+        rows = torch.arange(len(keys), device=keys.device)
+        self._owner.scatter_reduce_(0, slots, rows, "amax", include_self=False)
+        slots = torch.where(self._owner[slots] == rows, slots, self.capacity)
+        self._keys[slots] = keys
+        self._checks[slots] = checks
+        self._logits[slots] = logits
+        self._values[slots] = values
+
+
+@lru_cache
+def _codes(seed: int, size: int, device: torch.device) -> Tensor:
+    """int64 `[2, A]`: what a stone of the mover, and of the opponent, adds to the hash."""
+    cells = torch.arange(size * size, device=device)
+    sides = torch.arange(2, device=device)[:, None]
+    return random_bits(seed, torch.tensor(size, device=device), sides, cells)
+
+
+def _hash(mine: Tensor, theirs: Tensor, codes: Tensor) -> Tensor:
+    """int64 `[B]`: the sum, modulo 2^64, of the codes of all stones; masks are bool `[B, A]`."""
+    return (mine * codes[0] + theirs * codes[1]).sum(1) + _EMPTY_BOARD

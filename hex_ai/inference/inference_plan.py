@@ -1,0 +1,124 @@
+"""What fixes the bits of an evaluation besides position and weights: the inference plan."""
+
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from hex_ai.errors import SettingError
+
+ORIENTATION_RULE = "180-degree turn with the smaller key, version 1"
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """How networks are run. Frozen when a run starts and written to its `run.json`.
+
+    Attributes:
+      device: `cpu`, `cuda` or `mps`.
+      runtime: `eager` or `compiled` (`torch.compile`).
+      precision: `float32` or `bfloat16`, of the network's arithmetic; answers are float32.
+      shapes: rows of the padded batches that the network is given, ascending.
+      threads: of the processor, within one operation.
+      torch_version: as torch reports it.
+      orientation: the rule by which a position or its 180° turn is shown to the network.
+    """
+
+    device: str
+    runtime: str
+    precision: str
+    shapes: tuple[int, ...]
+    threads: int
+    torch_version: str = str(torch.__version__)
+    orientation: str = ORIENTATION_RULE
+
+    def __post_init__(self) -> None:
+        if self.runtime not in ("eager", "compiled"):
+            raise SettingError(f"runtime {self.runtime!r} is neither 'eager' nor 'compiled'")
+        if self.precision not in PRECISIONS:
+            raise SettingError(f"precision {self.precision!r} is not one of {list(PRECISIONS)}")
+        if not self.shapes or list(self.shapes) != sorted(set(self.shapes)) or self.shapes[0] < 1:
+            raise SettingError(f"batch shapes {self.shapes} are not ascending and positive")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as torch names it."""
+        return PRECISIONS[self.precision]
+
+    def with_shapes(self, shapes: tuple[int, ...]) -> "InferencePlan":
+        """The same plan with other batch shapes."""
+        return replace(self, shapes=shapes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, strings and lists."""
+        return asdict(self) | {"shapes": list(self.shapes)}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "InferencePlan":
+        """The plan that `to_json` wrote.
+
+        Raises:
+          SettingError: fields missing or unknown.
+        """
+        try:
+            return InferencePlan(**data | {"shapes": tuple(data["shapes"])})
+        except (TypeError, KeyError) as error:
+            raise SettingError(f"not an inference plan: {error}") from error
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device meant by `auto` (cuda, else mps, else cpu), `cpu`, `cuda` or `mps`.
+
+    Raises:
+      SettingError: unknown, or not on this machine.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, available in there.items() if available)
+    if name not in there:
+        raise SettingError(f"device {name!r} is not one of auto, {', '.join(there)}")
+    if not there[name]:
+        raise SettingError(f"device {name!r} is not available on this machine")
+    return torch.device(name)
+
+
+def default_plan(
+    device: torch.device, runtime: str = "auto", precision: str = "auto"
+) -> InferencePlan:
+    """The plan used where nobody chose another: measured rules of thumb, see docs/log.md.
+
+    Args:
+      device: where the network runs.
+      runtime: `eager`, `compiled`, or `auto`: compiled on a CPU with a C++ compiler.
+      precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the hardware multiplies it.
+    """
+    on_cpu = device.type == "cpu"
+    if runtime == "auto":
+        runtime = "compiled" if on_cpu and has_compiler() else "eager"
+    if precision == "auto":
+        precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
+    shapes = (8, 32, 128) if on_cpu else (64, 512, 4096)
+    return InferencePlan(device.type, runtime, precision, shapes, torch.get_num_threads())
+
+
+def has_compiler() -> bool:
+    """Whether `torch.compile` finds a C++ compiler on this machine."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16 products; emulation would be slow."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type == "cpu":
+        flags = torch.cpu.get_capabilities()
+        return any(flags.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return False

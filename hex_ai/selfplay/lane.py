@@ -1,0 +1,273 @@
+"""A lane: games that advance in lockstep, one ply a step, through shared request batches.
+
+Axes: `S` slots, each with a game under way; `P` plies at most; `A` moves; `W` candidates; `K`
+entries of the improved policy. A finished game's slot gets the next game at once; once there are no
+more, the slot goes.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hex_ai.errors import SettingError
+from hex_ai.game.positions import MAX_SIZE, Positions
+from hex_ai.inference.fixed_tree_search import (
+    SearchTree,
+    build_search_tree_with_collection,
+    check_widths,
+)
+from hex_ai.inference.move_choice import gumbel_noise
+from hex_ai.inference.position_collector import Collector
+from hex_ai.selfplay.openings import (
+    check_opening,
+    fairest_move,
+    scheduled_temperature,
+    uniform_cells,
+)
+from hex_ai.selfplay.records import NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
+
+MIN_SIZE = 3
+
+
+@dataclass(frozen=True)
+class SelfPlaySettings:
+    """What decides the games of a run, besides the network and the inference plan.
+
+    Attributes:
+      board_size: N, 3 to 19.
+      search_widths: children kept per node at each level.
+      seed: of every draw; any int64 from 0 on.
+      temperature: of the candidates' noise at every ply; None: 1.0 falling to 0.1 over N plies.
+      value_weight: c in score + c * q; infinity is pure minimax.
+      opening: see `check_opening`.
+      swap: whether Blue may swap at the second ply.
+    """
+
+    board_size: int = 11
+    search_widths: tuple[int, ...] = (3, 2)
+    seed: int = 0
+    temperature: float | None = None
+    value_weight: float = math.inf
+    opening: str = "uniform"
+    swap: bool = True
+
+    def __post_init__(self) -> None:
+        if not MIN_SIZE <= self.board_size <= MAX_SIZE:
+            raise SettingError(f"board size {self.board_size} is outside {MIN_SIZE} to {MAX_SIZE}")
+        if not 0 <= self.seed < 2**63:
+            raise SettingError(f"seed {self.seed} is outside 0 to 2^63 - 1")
+        if self.temperature is not None and not 0 <= self.temperature < math.inf:
+            raise SettingError(f"temperature {self.temperature} is not a number from 0 on")
+        if not self.value_weight >= 0:
+            raise SettingError(f"value weight {self.value_weight} is not a number from 0 on")
+        check_opening(self.opening)
+        object.__setattr__(self, "search_widths", check_widths(self.search_widths))
+
+
+class GameLog:
+    """What has been seen of the games under way: one tensor a field, `[S, P, …]`."""
+
+    def __init__(self, slots: int, settings: SelfPlaySettings, device: torch.device) -> None:
+        moves = settings.board_size**2
+        plies = moves + 1  # a swap takes a ply but no cell
+        candidates = min(settings.search_widths[0], moves)
+        entries = min(POLICY_ENTRIES, moves)
+
+        def field(dtype: torch.dtype, *shape: int) -> Tensor:
+            return torch.zeros(slots, plies, *shape, dtype=dtype, device=device)
+
+        self.fields = {
+            "moves": field(torch.int16),
+            "search": field(torch.uint8),
+            "values": field(torch.float32),
+            "preferred": field(torch.int16),
+            "candidate_cells": field(torch.int16, candidates),
+            "candidate_priors": field(torch.float32, candidates),
+            "candidate_values": field(torch.float32, candidates),
+            "policy_cells": field(torch.int16, entries),
+            "policy_probabilities": field(torch.float32, entries),
+            "policy_rest": field(torch.float32),
+        }
+
+    def write(self, slots: Tensor, plies: Tensor, entries: dict[str, Tensor]) -> None:
+        """Sets the named fields, each `[K, …]`, of one ply (int64 `[K]`) in each slot (`[K]`)."""
+        for name, entry in entries.items():
+            field = self.fields[name]
+            field[slots, plies] = entry.to(field.dtype)
+
+    def keep(self, slots: Tensor) -> None:
+        """Forgets all slots but these (int64 `[K]`)."""
+        self.fields = {name: field[slots] for name, field in self.fields.items()}
+
+    def take(self, slots: Tensor) -> dict[str, np.ndarray]:
+        """Copies these slots (int64 `[K]`) to the host: arrays `[K, P, …]`."""
+        return {name: field[slots].cpu().numpy() for name, field in self.fields.items()}
+
+
+class Lane:
+    """Plays the games with the given ids, at most `slots` at a time.
+
+    Args:
+      settings: what decides the games.
+      collector: answers the search's requests; its positions live on `device`.
+      game_ids: the ids to play, taken as slots become free; may be shared with other lanes.
+      slots: games in flight, at least 1.
+      network: digest written into the records.
+    """
+
+    def __init__(
+        self,
+        settings: SelfPlaySettings,
+        collector: Collector,
+        game_ids: Iterator[int],
+        slots: int,
+        device: torch.device,
+        network: str,
+    ) -> None:
+        self.settings, self.collector, self.network = settings, collector, network
+        self.searches = 0
+        self._next_ids = game_ids
+        self._positions = Positions.empty(slots, settings.board_size, device)
+        self._ids = torch.zeros(slots, dtype=torch.int64, device=device)
+        self._plies = torch.zeros(slots, dtype=torch.int64, device=device)
+        self._keeps_seat = torch.zeros(slots, dtype=torch.bool, device=device)
+        self._log = GameLog(slots, settings, device)
+        self._start_games(torch.arange(slots, device=device))
+
+    def __len__(self) -> int:
+        """Games under way."""
+        return len(self._ids)
+
+    @torch.no_grad()
+    def step(self) -> list[GameRecord]:
+        """Moves once in every game; returns the games that ended with it.
+
+        At the second ply under the pie rule a step first only decides whether Blue swaps, at
+        temperature 0; where Blue does not, the move comes with the next step.
+        """
+        asks_swap = (self._plies == 1) & self.settings.swap & ~self._keeps_seat
+        tree = self._search(asks_swap)
+        swaps = asks_swap & (tree.values < 0)
+        self._keeps_seat = asks_swap & ~swaps
+        moves = self._choose(tree)
+        self._log_ply(tree, moves, swaps)
+        self._positions = Positions.where(
+            asks_swap, self._positions.swap(swaps), self._positions.play(moves)
+        )
+        self._plies = self._plies + (~self._keeps_seat)
+        self.searches += len(self)
+        ended = self._positions.finished.nonzero()[:, 0]
+        games = self._records(ended)
+        self._start_games(ended)
+        return games
+
+    def _search(self, asks_swap: Tensor) -> SearchTree:
+        settings = self.settings
+        if settings.temperature is None:
+            heat = scheduled_temperature(self._plies, settings.board_size)
+        else:
+            heat = torch.full_like(self._plies, settings.temperature, dtype=torch.float64)
+        weight = torch.full_like(heat, settings.value_weight)
+        if settings.opening == "policy":
+            heat = heat.masked_fill(self._plies == 0, 1.0)
+            weight = weight.masked_fill(self._plies == 0, 0.0)
+        noise = gumbel_noise(settings.seed, self._ids, self._plies, self._positions.moves)
+        return build_search_tree_with_collection(
+            self._positions,
+            settings.search_widths,
+            heat.masked_fill(asks_swap, 0.0),
+            self.collector,
+            noise=noise,
+            value_weight=weight,
+        )
+
+    def _choose(self, tree: SearchTree) -> Tensor:
+        """int64 `[S]`: the moves to play, as their movers see them."""
+        if self.settings.opening == "empty" and self.settings.swap:
+            fair = fairest_move(tree.candidates, tree.q)
+            return torch.where(self._plies == 0, fair, tree.chosen)
+        return tree.chosen
+
+    def _log_ply(self, tree: SearchTree, moves: Tensor, swaps: Tensor) -> None:
+        candidates, on_board = tree.candidates, self._positions.to_board_cells
+        best = tree.improved_policy.topk(self._log.fields["policy_cells"].shape[2], dim=1)
+        used = (best.values > 0) & ~swaps[:, None]
+        rest = (tree.improved_policy.sum(1) - best.values.sum(1)).clamp(min=0.0)
+        absent = ~candidates.legal
+        self._log.write(
+            torch.arange(len(self), device=moves.device),
+            self._plies,
+            {
+                "moves": on_board(moves).masked_fill(swaps, SWAP),
+                "search": torch.ones_like(moves),
+                "values": tree.values,
+                "preferred": on_board(tree.preferred),
+                "candidate_cells": on_board(candidates.cells).masked_fill(absent, NO_CELL),
+                "candidate_priors": candidates.log_priors.exp(),
+                "candidate_values": tree.q.masked_fill(absent, 0.0),
+                "policy_cells": on_board(best.indices).masked_fill(~used, NO_CELL),
+                "policy_probabilities": best.values.masked_fill(~used, 0.0),
+                "policy_rest": rest.masked_fill(swaps, 0.0),
+            },
+        )
+
+    def _records(self, slots: Tensor) -> list[GameRecord]:
+        """The records of the finished games in these slots (int64 `[K]`)."""
+        if not len(slots):
+            return []
+        fields = self._log.take(slots)
+        games = zip(
+            self._ids[slots].tolist(),
+            self._plies[slots].tolist(),
+            self._positions[slots].winner().tolist(),
+            strict=True,
+        )
+        return [
+            GameRecord(
+                game_id=game_id,
+                board_size=self.settings.board_size,
+                winner=winner,
+                end="join",
+                network=self.network,
+                **{name: field[row, :plies].copy() for name, field in fields.items()},
+            )
+            for row, (game_id, plies, winner) in enumerate(games)
+        ]
+
+    def _start_games(self, slots: Tensor) -> None:
+        """Puts the next games into free slots (int64 `[K]`), and drops the slots left over."""
+        ids = list(islice(self._next_ids, len(slots)))
+        started, spare = slots[: len(ids)], slots[len(ids) :]
+        self._plies[started] = 0
+        self._keeps_seat[started] = False
+        self._ids[started] = torch.tensor(ids, dtype=torch.int64, device=slots.device)
+        fresh = Positions.empty(len(ids), self.settings.board_size, slots.device)
+        if self.settings.opening == "uniform":
+            cells = uniform_cells(self.settings.seed, self._ids[started], fresh.moves)
+            self._log_opening(started, cells)
+            fresh = fresh.play(cells)
+            self._plies[started] = 1
+        self._positions = self._positions.put(started, fresh)
+        if len(spare):
+            self._drop(spare)
+
+    def _log_opening(self, slots: Tensor, cells: Tensor) -> None:
+        """Logs a first move that was not searched; the other fields of that ply are empty."""
+        log = self._log.fields
+        empty = {name: torch.zeros_like(field[slots, 0]) for name, field in log.items()}
+        cell_rows = ("preferred", "candidate_cells", "policy_cells")
+        empty |= {name: torch.full_like(empty[name], NO_CELL) for name in cell_rows}
+        self._log.write(slots, torch.zeros_like(slots), empty | {"moves": cells})
+
+    def _drop(self, slots: Tensor) -> None:
+        stays = torch.ones(len(self), dtype=torch.bool, device=slots.device)
+        stays[slots] = False
+        kept = stays.nonzero()[:, 0]
+        self._positions, self._ids = self._positions[kept], self._ids[kept]
+        self._plies, self._keeps_seat = self._plies[kept], self._keeps_seat[kept]
+        self._log.keep(kept)

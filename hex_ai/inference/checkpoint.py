@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 import hex_ai.inference.resnet18  # noqa: F401  (known by name once imported)
 from hex_ai.errors import CheckpointError, SettingError
@@ -347,10 +348,20 @@ def _skeleton(name: str, config: dict[str, Any]) -> nn.Module:
       CheckpointError: no such architecture, or settings that it cannot be made from.
     """
     try:
-        return _blank(name, config, "meta")
+        with _Unfilled():
+            return _blank(name, config, "meta")
     except CheckpointError:
         # A constructor that reads its own numbers cannot run without them.
         return _blank(name, config, "cpu")
+
+
+class _Unfilled(TorchFunctionMode):
+    """Draws no random weights: where there is no memory for them, torch takes seconds to say so."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def _blank(name: str, config: dict[str, Any], device: str) -> nn.Module:

@@ -7,6 +7,7 @@ program called them otherwise, by kind, shape and order.
 
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections import Counter, defaultdict, deque
@@ -45,6 +46,7 @@ _OPTIONAL = "num_batches_tracked"
 # A stranger's bytes can fail anywhere in torch's reader, with whatever error they lead to there.
 _READER_ERRORS = (
     pickle.UnpicklingError,
+    struct.error,
     zipfile.BadZipFile,
     ArithmeticError,
     AssertionError,

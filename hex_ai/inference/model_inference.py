@@ -182,7 +182,7 @@ class ModelInference:
             shape = _next_shape(rows - start, shapes)
             try:
                 parts.append(self._run(asked.planes[start : start + shape], shape))
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except Exception as error:  # noqa: BLE001 - passes on all but lack of memory
                 shapes = self._smaller_shapes(shape, error)
                 continue
             start += shape
@@ -208,9 +208,14 @@ class ModelInference:
         return logits[:rows].float(), values[:rows].float()
 
     def _smaller_shapes(self, failed: int, error: Exception) -> tuple[int, ...]:
-        """Gives up the shapes from `failed` on, after the network ran out of memory there."""
+        """Gives up the shapes from `failed` on, after the network ran out of memory there.
+
+        Raises:
+          NetworkError: there is no smaller shape, or the network failed for another reason.
+        """
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-            raise error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise NetworkError(f"the network failed: {reason[:300]}") from error
         smaller = tuple(shape for shape in self.plan.shapes if shape < failed)
         if not smaller:
             raise NetworkError(f"out of memory with batches of {failed}") from error

@@ -7,147 +7,295 @@ individual (one position at a time), batched (one game, one batch a level), cros
 one lane, one batch a level), pipelined (several lanes, each in a thread of its own).
 """
 
-import queue
-import threading
-from collections.abc import Iterable, Iterator
+import copy
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
-from hex_ai.errors import SettingError
-from hex_ai.inference.position_collector import (
-    Collector,
-    Evaluator,
-    GlobalPositionCollector,
-    PositionCollector,
+from hex_ai import __version__
+from hex_ai.errors import SettingError, StoreError
+from hex_ai.inference.checkpoint import load_checkpoint, network_digest
+from hex_ai.inference.inference_plan import InferencePlan, default_plan, resolve_device
+from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
+from hex_ai.inference.network import architecture_of, config_of
+from hex_ai.selfplay.game_store import (
+    RUN_FORMAT,
+    RUN_VERSION,
+    GameStore,
+    read_games,
+    read_run,
+    shard_paths,
 )
-from hex_ai.selfplay.lane import Lane, SelfPlaySettings
-from hex_ai.selfplay.records import GameRecord
+from hex_ai.selfplay.lane import SelfPlaySettings
+from hex_ai.selfplay.lanes import Lanes
+from hex_ai.selfplay.records import SCHEMA_VERSION, GameRecord
 
 # Games in flight where nobody says otherwise: enough rows a level to fill the largest batch shape
 # several times over, few enough that the first games end soon.
 DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "mps": 512, "cuda": 4096}
 
-
-class GameIds:
-    """Hands out game ids, each once, to any number of threads."""
-
-    def __init__(self, ids: Iterable[int]) -> None:
-        self._ids = iter(ids)
-        self._lock = threading.Lock()
-
-    def __iter__(self) -> "GameIds":
-        return self
-
-    def __next__(self) -> int:
-        with self._lock:
-            return next(self._ids)
-
-    def stop(self) -> None:
-        """Hands out no more: games under way are played to their end."""
-        with self._lock:
-            self._ids = iter(())
+# A shard is closed once it has this many games, or its first game is this many seconds old.
+SHARD_GAMES = 256
+SHARD_SECONDS = 5.0
 
 
-class Lanes:
-    """Plays games in one lane, or in several at once that share a model.
+def default_model_path() -> Path:
+    """The network that comes with the package."""
+    return Path(str(files("hex_ai") / "networks" / "default.pt.gz"))
+
+
+class SelfPlayEngine:
+    """Plays games of one network against itself.
 
     Args:
-      model: evaluates positions on `device`.
-      settings: what decides the games.
-      games_in_flight: in all lanes together, at least 1.
-      workers: lanes; more than one run in threads over a `GlobalPositionCollector`.
-      batched: false asks the model about one position at a time.
-      batch_size, max_batch_delay_ms: see `GlobalPositionCollector`.
+      model_path: checkpoint to play with; by default the one that comes with the package.
+      model: a network to play with instead; it is copied.
+      use_batched_inference: false asks the network about one position at a time.
+      games_in_flight: games that share batches; by default `DEFAULT_GAMES_IN_FLIGHT`.
+      num_workers: lanes; with two or more, collection and inference overlap.
+      batch_size, max_batch_delay_ms: when the shared collector of several workers starts a batch.
+      cache_size: evaluations remembered, 0 for none.
+      deduplicate: answer equal positions of a batch once.
+      device: `auto` (cuda, mps, cpu in that order), `cpu`, `cuda` or `mps`.
+      precision: `auto`, `float32` or `bfloat16`.
+      runtime: `auto`, `eager` or `compiled`.
+      output_dir: folder to store games in; without it they are only yielded.
+      resume: go on with the run in `output_dir`, under the inference plan noted there.
+      settings: fields of `SelfPlaySettings`, which decide the games: `board_size=11`, `seed=7`, …
+
+    Raises:
+      CheckpointError: the checkpoint cannot be used.
+      SettingError: settings that cannot be meant.
+      StoreError: the run in `output_dir` cannot be resumed.
     """
 
     def __init__(
         self,
-        model: Evaluator,
-        settings: SelfPlaySettings,
+        model_path: str | Path | None = None,
         *,
-        games_in_flight: int,
-        workers: int = 1,
-        batched: bool = True,
+        model: nn.Module | None = None,
+        use_batched_inference: bool = True,
+        games_in_flight: int | None = None,
+        num_workers: int = 1,
         batch_size: int = 1024,
         max_batch_delay_ms: float = 0.0,
-        device: torch.device | str = "cpu",
-        network: str = "",
+        cache_size: int = DEFAULT_CACHE_SIZE,
+        deduplicate: bool = True,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        output_dir: str | Path | None = None,
+        resume: bool = False,
+        **settings: Any,
     ) -> None:
-        for name, count in (("games in flight", games_in_flight), ("workers", workers)):
-            if count < 1:
-                raise SettingError(f"{name} {count} is not positive")
-        if not batched and workers > 1:
-            raise SettingError("one position at a time allows for one worker only")
-        self.model, self.settings = model, settings
-        self.games_in_flight, self.workers = games_in_flight, min(workers, games_in_flight)
-        self.batched, self.batch_size, self.delay = batched, batch_size, max_batch_delay_ms
-        self.device, self.network = torch.device(device), network
-        self.searches = 0
+        unknown = sorted(set(settings) - set(SelfPlaySettings.__dataclass_fields__))
+        if unknown:
+            raise SettingError(f"self-play has no setting {unknown[0]!r}")
+        self.settings = SelfPlaySettings(**settings)
+        network = copy.deepcopy(model) if model else _load(model_path)
+        self.digest = network_digest(network)
+        self._about_network = {
+            "digest": self.digest,
+            "architecture": architecture_of(network).name,
+            "config": config_of(network),
+        }
+        self.output_dir = Path(output_dir) if output_dir is not None else None
+        self._resume = resume
+        plan = self._noted_plan() or default_plan(resolve_device(device), runtime, precision)
+        torch.set_num_threads(plan.threads)
+        self.inference = ModelInference(
+            network, plan, cache_size=cache_size, deduplicate=deduplicate
+        )
+        self.lanes = Lanes(
+            self.inference,
+            self.settings,
+            games_in_flight=games_in_flight or DEFAULT_GAMES_IN_FLIGHT[plan.device],
+            workers=num_workers,
+            batched=use_batched_inference,
+            batch_size=batch_size,
+            max_batch_delay_ms=max_batch_delay_ms,
+            device=plan.device,
+            network=self.digest,
+        )
+        self.totals = GameTotals()
+        self._prepared = False
 
-    def play(self, ids: Iterable[int]) -> Iterator[list[GameRecord]]:
-        """Yields games as they end, a few at a time. Closing the iterator stops the play.
+    def generate_games(self, num_games: int, first_game: int = 0) -> Iterator[GameRecord]:
+        """Yields the games `first_game` to `first_game + num_games - 1`, in the order they end.
+
+        With an output folder a game is yielded once it is stored for good, and on resume those
+        stored before are not played again. Closing the iterator, or an exception in the caller,
+        stores what is finished.
 
         Raises:
-          HexAIError: whatever stopped a lane; nobody is left waiting.
+          SettingError: a number of games or a first id below 0.
+          StoreError: the output folder cannot be used.
+          NetworkError: the network gave what cannot be stored.
         """
-        shared = GameIds(ids)
-        if self.workers == 1:
-            collector = PositionCollector(self.model, None if self.batched else 1)
-            yield from self._play_lane(collector, shared, self.games_in_flight)
-        else:
-            yield from self._play_threads(shared)
+        if num_games < 0 or first_game < 0:
+            raise SettingError(f"{num_games} games from number {first_game} on cannot be played")
+        self.prepare()
+        ids = range(first_game, first_game + num_games)
+        self.totals = GameTotals()
+        games = (
+            self._generate(ids)
+            if self.output_dir is None
+            else self._generate_stored(self.output_dir, ids)
+        )
+        with closing(games):
+            for game in games:
+                self.totals.add(game)
+                yield game
 
-    def _play_lane(
-        self, collector: Collector, ids: GameIds, slots: int
-    ) -> Iterator[list[GameRecord]]:
-        lane = Lane(self.settings, collector, ids, slots, self.device, self.network)
-        while len(lane):
-            before = lane.searches
-            games = lane.step()
-            self.searches += lane.searches - before
-            yield games
+    def prepare(self) -> InferencePlan:
+        """Loads, compiles and compares what the plan names, so that play can start at once."""
+        if not self._prepared:
+            noted = self._noted_plan()
+            if self.inference.prepare(self.settings.board_size) != (noted or self.inference.plan):
+                raise StoreError(f"{self.output_dir}: its inference plan cannot be kept here")
+            self._prepared = True
+        return self.inference.plan
 
-    def _play_threads(self, ids: GameIds) -> Iterator[list[GameRecord]]:
-        """One thread a lane; this one passes on what they finish and the first error."""
-        results: queue.SimpleQueue[list[GameRecord] | BaseException | None] = queue.SimpleQueue()
-        stopping = threading.Event()
+    def get_performance_stats(self) -> dict[str, Any]:
+        """Counts and rates since the first game was asked for; see docs/bench.md for each."""
+        stats = self.inference.get_performance_stats()
+        searches, seconds = self.lanes.searches, self.totals.seconds
+        return stats | {
+            "games": self.totals.games,
+            "moves": self.totals.moves,
+            "searched_moves": searches,
+            "seconds": seconds,
+            "mean_game_length": _ratio(self.totals.moves, self.totals.games),
+            "games_per_s": _ratio(self.totals.games, seconds),
+            "moves_per_s": _ratio(searches, seconds),
+            "requests_per_s": _ratio(stats["requests"], seconds),
+            "evaluations_per_s": _ratio(stats["evaluations"], seconds),
+            "network_calls_per_move": _ratio(stats["network_calls"], searches),
+            "network_share": _ratio(stats["network_seconds"], seconds),
+            "device_utilization": device_utilization(self.lanes.device),
+        }
 
-        def work(slots: int) -> None:
-            try:
-                with collector.worker():
-                    for games in self._play_lane(collector, ids, slots):
-                        results.put(games)
-                        if stopping.is_set():
-                            break
-                results.put(None)
-            except BaseException as error:  # noqa: BLE001 - raised again by the consumer
-                results.put(error)
+    def stored_games(self) -> Iterator[GameRecord]:
+        """The games that the run to be resumed holds already, in game-id order."""
+        if self._resume and self.output_dir and shard_paths(self.output_dir):
+            yield from read_games(self.output_dir)
 
-        with GlobalPositionCollector(self.model, self.batch_size, self.delay) as collector:
-            shares = [
-                len(range(k, self.games_in_flight, self.workers)) for k in range(self.workers)
-            ]
-            threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in shares]
-            for thread in threads:
-                thread.start()
-            try:
-                yield from _until_all_done(results, len(threads))
-            finally:
-                stopping.set()
-                collector.close()
-                for thread in threads:
-                    thread.join()
+    def run_description(self) -> dict[str, Any]:
+        """What `run.json` says: everything that decides the games, and where it comes from."""
+        settings = asdict(self.settings)
+        settings["search_widths"] = list(self.settings.search_widths)
+        settings["value_weight"] = str(self.settings.value_weight)
+        return {
+            "format": RUN_FORMAT,
+            "version": RUN_VERSION,
+            "schema_version": SCHEMA_VERSION,
+            "package_version": __version__,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "network": self._about_network,
+            "settings": settings,
+            "plan": self.inference.plan.to_json(),
+        }
+
+    def _noted_plan(self) -> InferencePlan | None:
+        """The plan of the run to be resumed, if there is one."""
+        run = read_run(self.output_dir) if self._resume and self.output_dir else None
+        if run is None:
+            return None
+        plan = InferencePlan.from_json(run.get("plan", {}))
+        if plan.torch_version != torch.__version__:
+            raise StoreError(
+                f"{self.output_dir}: was made with torch {plan.torch_version}, "
+                f"not {torch.__version__}"
+            )
+        return plan
+
+    def _generate(self, ids: range) -> Generator[GameRecord, None, None]:
+        with closing(self.lanes.play(ids)) as batches:
+            for games in batches:
+                yield from games
+
+    def _generate_stored(self, folder: Path, ids: range) -> Generator[GameRecord, None, None]:
+        """Plays what the folder lacks of `ids`; yields games once their shard is closed."""
+        with GameStore(folder, self.run_description(), resume=self._resume) as store:
+            stray = sorted(store.finished.difference(ids))
+            if stray:
+                raise StoreError(f"{folder}: holds game {stray[0]}, which was not asked for")
+            waiting = _Shard()
+            missing = (game_id for game_id in ids if game_id not in store.finished)
+            with closing(self.lanes.play(missing)) as batches:
+                try:
+                    for games in batches:
+                        waiting.add(games)
+                        if waiting.full():
+                            yield from waiting.close(store)
+                finally:
+                    # Also when stopped from outside: what is finished is kept.
+                    last = waiting.close(store)
+                yield from last
 
 
-def _until_all_done(
-    results: "queue.SimpleQueue[list[GameRecord] | BaseException | None]", workers: int
-) -> Iterator[list[GameRecord]]:
-    """Passes results on until each worker has said None, or one has failed."""
-    while workers:
-        result = results.get()
-        if isinstance(result, BaseException):
-            raise result
-        if result is None:
-            workers -= 1
-        else:
-            yield result
+class _Shard:
+    """Finished games that wait to be stored together."""
+
+    def __init__(self) -> None:
+        self._games: list[GameRecord] = []
+        self._since = 0.0
+
+    def add(self, games: list[GameRecord]) -> None:
+        if games and not self._games:
+            self._since = time.monotonic()
+        self._games += games
+
+    def full(self) -> bool:
+        aged = bool(self._games) and time.monotonic() - self._since >= SHARD_SECONDS
+        return aged or len(self._games) >= SHARD_GAMES
+
+    def close(self, store: GameStore) -> list[GameRecord]:
+        """Stores the games and hands them on; empty afterwards."""
+        games, self._games = self._games, []
+        store.write(games)
+        return games
+
+
+@dataclass
+class GameTotals:
+    """Sums over the games seen so far."""
+
+    games: int = 0
+    moves: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, game: GameRecord) -> None:
+        """Counts one game in."""
+        self.games += 1
+        self.moves += len(game.moves)
+
+    @property
+    def seconds(self) -> float:
+        """Since these totals were made."""
+        return time.monotonic() - self.started
+
+
+def device_utilization(device: torch.device) -> float | None:
+    """Share of the last moments that the device was busy, by its driver; None if unknown."""
+    if device.type != "cuda":
+        return None
+    try:
+        return torch.cuda.utilization(device) / 100
+    except ModuleNotFoundError:
+        return None
+
+
+def _load(path: str | Path | None) -> nn.Module:
+    return load_checkpoint(path if path is not None else default_model_path()).network
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

@@ -19,8 +19,8 @@ from hex_ai.inference.checkpoint import save_checkpoint
 from hex_ai.inference.inference_plan import default_plan
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.selfplay.lane import SelfPlaySettings
+from hex_ai.selfplay.lanes import Lanes
 from hex_ai.selfplay.records import GameRecord
-from hex_ai.selfplay.selfplay_engine import Lanes
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.trainer import Losses, Trainer
 

@@ -1,0 +1,32 @@
+# Two commands do everything: `make selfplay` and `make test`. Both set up .venv first if need be.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup selfplay test test-all check clean
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+selfplay: setup
+	$(BIN)/hex-ai selfplay --num-games 200 --board-size 11
+
+test: check
+	$(BIN)/python -m pytest
+
+test-all: check
+	HEX_AI_TEST_ALL=1 $(BIN)/python -m pytest --timeout 1800
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layers.py
+
+clean:
+	rm -rf .venv build dist *.egg-info

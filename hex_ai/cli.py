@@ -1,0 +1,292 @@
+"""The `hex-ai` command. Exit statuses are listed in docs/exit-status.md."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hex_ai import __version__
+from hex_ai.board_text import board_text
+from hex_ai.errors import HexAIError, RecordError, SettingError, StoreError
+from hex_ai.formats.trmph import read_trmph, write_trmph
+from hex_ai.game.notation import cell_name
+from hex_ai.inference.checkpoint import save_checkpoint
+from hex_ai.inference.foreign_weights import import_weights
+from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
+from hex_ai.interrupts import Interrupted, interrupts_raised
+from hex_ai.progress import progress_shown
+from hex_ai.selfplay.game_store import (
+    read_games,
+    read_run,
+    read_shard,
+    read_summary,
+    shard_paths,
+    write_json,
+)
+from hex_ai.selfplay.records import RED, SWAP, GameRecord
+from hex_ai.selfplay.replay import find_faults, replay
+from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.selfplay.summary import RunSummary
+
+app = typer.Typer(
+    name="hex-ai",
+    help="Self-play games of Hex, made fast.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, highlight=False)
+
+Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
+
+
+def main() -> None:
+    """Runs the command; every error is one line on standard error and a status that is not 0."""
+    sys.exit(run_safely(lambda: app(standalone_mode=False)))
+
+
+def run_safely(command: Callable[[], Any]) -> int:
+    """Runs a command, reports what stops it, and returns the exit status."""
+    try:
+        with interrupts_raised():
+            status = command()
+        sys.stdout.flush()
+        return status if isinstance(status, int) else 0
+    except HexAIError as error:
+        return _complain(error, error.exit_status)
+    except Interrupted as interrupt:
+        return interrupt.exit_status
+    except BrokenPipeError:
+        # Whoever read our output has had enough; that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        usage = getattr(error, "format_message", None)
+        if usage is None:
+            raise
+        return _complain(usage(), SettingError.exit_status)
+
+
+def _complain(error: object, status: int) -> int:
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"hex-ai {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="say it, and end")
+    ] = False,
+) -> None:
+    """Self-play games of Hex, made fast."""
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Search widths from `3,2`. Raises `SettingError` for anything but numbers and commas."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(f"search widths {text!r} are not numbers such as '3,2'") from error
+
+
+@app.command()
+def selfplay(
+    num_games: Annotated[int, typer.Option(help="games to play")] = 200,
+    board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
+    output: Annotated[Path | None, typer.Option("--out", help="folder to store games in")] = None,
+    resume: Annotated[bool, typer.Option(help="go on with the run in --out")] = False,
+    first_game: Annotated[int, typer.Option(help="id of the first game")] = 0,
+    seed: Annotated[int, typer.Option(help="of all draws")] = 0,
+    search_widths: Annotated[str, typer.Option(help="children kept at each level")] = "3,2",
+    temperature: Annotated[
+        float | None, typer.Option(help="at every ply; default: 1.0 falling to 0.1")
+    ] = None,
+    opening: Annotated[str, typer.Option(help="uniform, policy or empty")] = "uniform",
+    swap: Annotated[bool, typer.Option(help="Blue may swap at the second ply")] = True,
+    model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
+    batched_inference: Annotated[
+        bool, typer.Option(help="off: ask for one position at a time")
+    ] = True,
+    games_in_flight: Annotated[
+        int | None, typer.Option(help="games that share batches; default: by device")
+    ] = None,
+    num_workers: Annotated[int, typer.Option(help="threads that play")] = 1,
+    batch_size: Annotated[int, typer.Option(help="rows that start a batch of several workers")] = (
+        1024
+    ),
+    cache_size: Annotated[int, typer.Option(help="evaluations remembered")] = DEFAULT_CACHE_SIZE,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "auto",
+) -> None:
+    """Play games of a network against itself."""
+    engine = SelfPlayEngine(
+        model,
+        board_size=board_size,
+        search_widths=parse_widths(search_widths),
+        temperature=temperature,
+        opening=opening,
+        swap=swap,
+        seed=seed,
+        use_batched_inference=batched_inference,
+        games_in_flight=games_in_flight,
+        num_workers=num_workers,
+        batch_size=batch_size,
+        cache_size=cache_size,
+        device=device,
+        precision=precision,
+        runtime=runtime,
+        output_dir=output,
+        resume=resume,
+    )
+    play_and_report(engine, num_games, first_game)
+
+
+def play_and_report(engine: SelfPlayEngine, num_games: int, first_game: int = 0) -> None:
+    """Plays games with a display of the progress, and prints and stores a summary at the end."""
+    summary, last = RunSummary(), None
+    folder = engine.output_dir
+    for game in engine.stored_games():
+        summary.add(game)
+    try:
+        with progress_shown(engine, num_games - summary.games, err):
+            for game in engine.generate_games(num_games, first_game):
+                summary.add(game)
+                last = game
+    except Interrupted:
+        kept = f"; what was finished is in {folder}, --resume goes on with it" if folder else ""
+        err.print(f"stopped{kept}", soft_wrap=True)
+        raise
+    report: dict[str, Any] = {"first_game": first_game, "num_games": num_games}
+    games, stats = summary.to_json(), engine.get_performance_stats()
+    if folder is not None:
+        write_json(folder / "summary.json", report | {"games": games, "performance": stats})
+    if last is not None:
+        print_game(last)
+    print_summary(games, stats)
+
+
+def print_summary(games: dict[str, Any], stats: dict[str, Any]) -> None:
+    """Prints what a run came to."""
+    if not games["games"]:
+        out.print("no games")
+        return
+    shortest, *_, longest = games["length_percentiles"].values()
+    out.print(
+        f"{games['games']} games, {games['distinct_games']} distinct; "
+        f"length {games['mean_length']:.1f} ({shortest} to {longest}); "
+        f"Red won {games['red_share']:.1%}; swapped {games['swap_share']:.1%}; "
+        f"search played the policy's favourite in {_percent(games['agreement'])}"
+    )
+    if stats["games"]:
+        out.print(
+            f"{stats['seconds']:.1f} s: {stats['games_per_s']:.2f} games/s, "
+            f"{stats['moves_per_s']:.0f} moves/s, {stats['evaluations_per_s']:.0f} evaluations/s; "
+            f"work saved {stats['work_saved']:.2f}x (hit rate {stats['hit_rate']:.1%}), "
+            f"mean batch {stats['mean_batch']:.0f}, "
+            f"{_percent(stats['network_share'])} of the time in the network"
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def print_game(game: GameRecord, ply: int | None = None) -> None:
+    """Prints the board of a game after `ply` plies, by default the last, and its last move."""
+    positions = replay(game.board_size, [int(move) for move in game.moves])
+    ply = len(game.moves) if ply is None else ply
+    if not 0 <= ply <= len(game.moves):
+        raise SettingError(f"ply {ply} is outside 0 to {len(game.moves)}")
+    last = int(game.moves[ply - 1]) if ply else None
+    out.print(board_text(positions[ply], last))
+    name = "none" if last is None else "swap" if last == SWAP else cell_name(last, game.board_size)
+    winner = "Red" if game.winner == RED else "Blue"
+    out.print(f"game {game.game_id}, ply {ply} of {len(game.moves)}: {name}; won by {winner}")
+
+
+@app.command()
+def show(
+    source: Annotated[str, typer.Argument(help="folder of a run, or a TRMPH line")],
+    game: Annotated[int, typer.Option(help="id of the game in the folder")] = 0,
+    ply: Annotated[int | None, typer.Option(help="plies to play; default: all")] = None,
+) -> None:
+    """Show a game's board."""
+    if "#" in source:
+        line = read_trmph(source)
+        positions = replay(line.board_size, line.moves)
+        ply = len(line.moves) if ply is None else ply
+        if not 0 <= ply <= len(line.moves):
+            raise SettingError(f"ply {ply} is outside 0 to {len(line.moves)}")
+        out.print(board_text(positions[ply], line.moves[ply - 1] if ply else None))
+        return
+    for record in read_games(source):
+        if record.game_id == game:
+            print_game(record, ply)
+            return
+    raise SettingError(f"{source}: holds no game {game}")
+
+
+@app.command()
+def export(
+    folder: Folder,
+    to: Annotated[str, typer.Option("--format", help="trmph")] = "trmph",
+) -> None:
+    """Print the games of a run, one a line, in game-id order."""
+    if to != "trmph":
+        raise SettingError(f"format {to!r} is not one of trmph")
+    for game in read_games(folder):
+        print(write_trmph(game.board_size, game.moves.tolist(), game.winner))
+
+
+@app.command()
+def verify(folder: Folder) -> None:
+    """Play every stored game again and check records, ids, winners and digests."""
+    run = read_run(folder)
+    if run is None:
+        raise StoreError(f"{folder}: holds no run")
+    faults, seen = [], set[int]()
+    for path in shard_paths(folder):
+        games = read_shard(path)
+        faults += find_faults(games)
+        for game in games:
+            if game.game_id in seen:
+                faults.append(f"game {game.game_id}: stored twice")
+            if game.network != run["network"]["digest"]:
+                faults.append(f"game {game.game_id}: played by another network")
+            if game.board_size != run["settings"]["board_size"]:
+                faults.append(f"game {game.game_id}: of another board size")
+            seen.add(game.game_id)
+    summary = read_summary(folder)
+    if summary is not None:
+        wanted = range(summary["first_game"], summary["first_game"] + summary["num_games"])
+        faults += [f"game {game_id}: missing" for game_id in wanted if game_id not in seen]
+    for fault in faults[:20]:
+        print(fault)
+    if faults:
+        raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
+    state = "complete" if summary else "not finished yet"
+    print(f"{len(seen)} games, no faults, {state}")
+
+
+@app.command("import")
+def import_(
+    old: Annotated[Path, typer.Argument(help="weights saved elsewhere with torch.save")],
+    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
+    architecture: Annotated[str, typer.Option(help="what they are weights of")] = "resnet18",
+) -> None:
+    """Turn other people's weights into a checkpoint."""
+    digest = save_checkpoint(output, import_weights(old, architecture), {"imported": old.name})
+    print(f"{output}: {architecture} {digest[:16]}")

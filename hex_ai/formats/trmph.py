@@ -1,0 +1,93 @@
+"""TRMPH lines: `#11,f6e7d8 r` is a game of 11 × 11 that Red won.
+
+The cells stand in the order played, Red first. A second cell equal to the first is swap-pieces. The
+winner at the end, `r` or `b`, may be missing where a line is read.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hex_ai.errors import NotationError
+from hex_ai.game.notation import CELL, cell_index, cell_name
+from hex_ai.game.positions import MAX_SIZE
+from hex_ai.selfplay.records import BLUE, RED, SWAP
+
+_LINE = re.compile(
+    r"(?:https?://(?:www\.)?trmph\.com/hex/board)?#(?P<size>[0-9]{1,4}),(?P<cells>\S*)"
+    r"(?:[ \t]+(?P<winner>\S+))?"
+)
+_WINNERS = {"r": RED, "b": BLUE}
+
+
+@dataclass(frozen=True)
+class TrmphGame:
+    """What a line says: `moves` are board cells and `SWAP`, `winner` is None where not given."""
+
+    board_size: int
+    moves: tuple[int, ...]
+    winner: int | None
+
+
+def write_trmph(board_size: int, moves: Sequence[int], winner: int | None = None) -> str:
+    """The line of a game; the inverse of `read_trmph`.
+
+    Args:
+      board_size: N.
+      moves: board cells, with `SWAP` at most at the second place.
+      winner: `RED`, `BLUE`, or None for a line without one.
+    """
+    cells = [moves[0] if move == SWAP else move for move in moves]
+    line = f"#{board_size}," + "".join(cell_name(int(cell), board_size) for cell in cells)
+    return line if winner is None else f"{line} {'r' if winner == RED else 'b'}"
+
+
+def read_trmph(line: str) -> TrmphGame:
+    """Reads one line, with or without the address in front and the winner behind.
+
+    Cells must be on the board and empty when played. Whether the game was over before its end, and
+    whether the winner is right, is for `hex_ai.selfplay.replay` to say.
+
+    Raises:
+      NotationError: anything else; the message names the place.
+    """
+    match = _LINE.fullmatch(line.strip())
+    if match is None:
+        raise NotationError(f"{_short(line)} is not a TRMPH line: want '#11,a1b2… r'")
+    size = int(match["size"])
+    if not 1 <= size <= MAX_SIZE:
+        raise NotationError(f"{_short(line)}: board size {size} is outside 1 to {MAX_SIZE}")
+    winner = match["winner"]
+    if winner is not None and winner not in _WINNERS:
+        raise NotationError(f"{_short(line)}: the winner is {_short(winner)}, want 'r' or 'b'")
+    try:
+        moves = _moves(match["cells"], size)
+    except NotationError as error:
+        raise NotationError(f"{_short(line)}: {error}") from error
+    return TrmphGame(size, moves, None if winner is None else _WINNERS[winner])
+
+
+def _moves(text: str, size: int) -> tuple[int, ...]:
+    moves: list[int] = []
+    occupied: set[int] = set()
+    end = 0
+    for match in CELL.finditer(text):
+        if match.start() != end:
+            break
+        end = match.end()
+        cell = cell_index(match[0], size)
+        if moves == [cell]:
+            row, column = divmod(cell, size)
+            moves, occupied = [cell, SWAP], {column * size + row}
+            continue
+        if cell in occupied:
+            raise NotationError(f"move {len(moves) + 1}, {match[0]}, is on an occupied cell")
+        moves.append(cell)
+        occupied.add(cell)
+    if end != len(text):
+        raise NotationError(f"cannot read the cells from {_short(text[end:])} on")
+    return tuple(moves)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:39] + "…")

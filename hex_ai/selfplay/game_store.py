@@ -1,0 +1,256 @@
+"""A folder of self-play games: `run.json`, Parquet shards, and `summary.json`.
+
+A shard appears under its name only when it is whole and on the disk, so whatever happens to the
+process, the games of the shards are exactly those that were stored.
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
+from hex_ai.errors import RecordError, StoreError
+from hex_ai.selfplay.record_table import from_table, games_of, require_schema, to_table
+from hex_ai.selfplay.records import GameRecord, Games
+
+RUN_FORMAT = "hex_ai-run"
+RUN_VERSION = 1
+
+_SHARD = re.compile(r"games-([0-9]{6,})\.parquet")
+
+
+class GameStore:
+    """Writes the games of one run; one process at a time. Use it as a context manager.
+
+    Args:
+      folder: made if it is not there.
+      run: what decides the games, plain JSON; written to `run.json`, compared on resume.
+      resume: go on with what the folder holds; with nothing in it, simply start.
+
+    Attributes:
+      finished: ids of the games stored so far.
+
+    Raises:
+      StoreError: the folder cannot be written, is in use, holds games though `resume` was not
+        asked for, holds a damaged shard, or was made with other settings.
+    """
+
+    def __init__(self, folder: Path, run: dict[str, Any], *, resume: bool = False) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(folder)
+        except OSError as error:
+            raise _failed(folder, error) from error
+        try:
+            self._open(run, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, run: dict[str, Any], resume: bool) -> None:
+        try:
+            for draft in self.folder.glob(DRAFT_PATTERN):
+                draft.unlink()
+        except OSError as error:
+            raise _failed(self.folder, error) from error
+        shards = shard_paths(self.folder)
+        known = read_run(self.folder)
+        if known is None:
+            if shards:
+                raise StoreError(f"{self.folder}: holds games but no run.json")
+            write_json(self.folder / "run.json", run)
+        elif not resume:
+            raise StoreError(f"{self.folder}: holds a run already; --resume goes on with it")
+        else:
+            _require_same(self.folder, known, run)
+        self.finished = {game_id for path in shards for game_id in _ids(path)}
+        self._next_shard = 1 + max((_shard_number(path) for path in shards), default=-1)
+
+    def __enter__(self) -> "GameStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets the next writer in."""
+        self._lock.close()
+
+    def write(self, games: Sequence[GameRecord]) -> None:
+        """Stores games as one more shard. When this returns, they are there for good.
+
+        Raises:
+          StoreError: the disk is full or the folder gone; nothing of this shard is left.
+        """
+        if not games:
+            return
+        path = self.folder / f"games-{self._next_shard:06d}.parquet"
+        # Counted before it is there: an interrupt in between costs a replay, never a double.
+        self.finished.update(game.game_id for game in games)
+        self._next_shard += 1
+        try:
+            with atomic_file(path) as file:
+                pq.write_table(to_table(games), file, compression="zstd")
+        except OSError as error:
+            raise _failed(path, error) from error
+
+
+def load_games(folder: str | os.PathLike[str]) -> Games:
+    """All games of a run's folder, in game-id order, as tensors.
+
+    Raises:
+      StoreError: no run there, or a shard that cannot be read; RecordError: games of several
+        board sizes.
+    """
+    tables = [_read(path) for path in shard_paths(Path(folder))]
+    if not tables:
+        raise StoreError(f"{os.fspath(folder)}: holds no games")
+    return from_table(pa.concat_tables(tables).sort_by("game_id"))
+
+
+def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
+    """The games of a run's folder one by one, in game-id order, a shard's worth in memory.
+
+    Raises:
+      StoreError: no run there, or a shard that cannot be read.
+    """
+    paths = shard_paths(Path(folder))
+    if not paths:
+        raise StoreError(f"{os.fspath(folder)}: holds no games")
+    order = sorted((game_id, k, row) for k, p in enumerate(paths) for row, game_id in _rows(p))
+    tables: dict[int, list[GameRecord]] = {}
+    last_use = {k: place for place, (_, k, _) in enumerate(order)}
+    for place, (_, k, row) in enumerate(order):
+        if k not in tables:
+            tables[k] = read_shard(paths[k])
+        yield tables[k][row]
+        if last_use[k] == place:
+            del tables[k]
+
+
+def read_shard(path: Path) -> list[GameRecord]:
+    """The records of one shard, in stored order. Raises `StoreError` if it cannot be read."""
+    table = _read(path)
+    try:
+        return list(games_of(from_table(table), table["network"].to_pylist()))
+    except (RecordError, KeyError, pa.ArrowException) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder in the order in which they were written; none if it is not there."""
+    try:
+        names = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _failed(folder, error) from error
+    return sorted(names, key=_shard_number)
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What `run.json` says, or None if there is none. Raises `StoreError` if it is damaged."""
+    path = folder / "run.json"
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(path, error) from error
+    except ValueError as error:
+        raise StoreError(f"{path}: not JSON: {error}") from error
+    if not isinstance(run, dict) or run.get("format") != RUN_FORMAT:
+        raise StoreError(f"{path}: not the description of a run")
+    if run.get("version") != RUN_VERSION:
+        raise StoreError(f"{path}: version {run.get('version')}, this package reads {RUN_VERSION}")
+    return cast(dict[str, Any], run)
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What `summary.json` says, or None if the run has not ended yet."""
+    path = folder / "summary.json"
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        range(summary["first_game"], summary["num_games"])
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(path, error) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise StoreError(f"{path}: not the summary of a run") from error
+    return cast(dict[str, Any], summary)
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Writes JSON whole or not at all. Raises `StoreError` if it cannot be written."""
+    try:
+        with atomic_file(path) as file:
+            file.write(json.dumps(data, indent=2, allow_nan=False).encode() + b"\n")
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _lock(folder: Path) -> BinaryIO:
+    """The folder's lock, which the system takes back when the process ends, however it ends."""
+    file = open(folder / ".lock", "ab")  # noqa: SIM115 - stays open as long as the store
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise StoreError(f"{folder}: another process is writing here") from error
+    return file
+
+
+def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for part in ("network", "settings", "plan"):
+        before, now = known.get(part, {}), wanted[part]
+        for name in sorted(now):
+            if before.get(name) != now[name]:
+                raise StoreError(
+                    f"{folder}: {name} is {before.get(name)!r} in this run, not {now[name]!r}"
+                )
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path, partitioning=None)
+        require_schema(table.schema)
+    except OSError as error:
+        raise _failed(path, error) from error
+    except (pa.ArrowException, RecordError) as error:
+        raise StoreError(f"{path}: {error}") from error
+    return table
+
+
+def _rows(path: Path) -> list[tuple[int, int]]:
+    """(row, game id) of a shard."""
+    return list(enumerate(_ids(path)))
+
+
+def _ids(path: Path) -> list[int]:
+    try:
+        file = pq.ParquetFile(path)
+        require_schema(file.schema_arrow)
+        ids: list[int] = file.read(columns=["game_id"])["game_id"].to_pylist()
+    except OSError as error:
+        raise _failed(path, error) from error
+    except (pa.ArrowException, RecordError) as error:
+        raise StoreError(f"{path}: {error}") from error
+    return ids
+
+
+def _shard_number(path: Path) -> int:
+    match = _SHARD.fullmatch(path.name)
+    return int(match.group(1)) if match else -1
+
+
+def _failed(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: {error.strerror or ' '.join(str(error).split())}")

@@ -1,0 +1,142 @@
+"""Lanes side by side: the same games from one lane, or from several threads that share a model."""
+
+import queue
+import threading
+from collections.abc import Generator, Iterable
+
+import torch
+
+from hex_ai.errors import SettingError
+from hex_ai.inference.position_collector import (
+    Collector,
+    Evaluator,
+    GlobalPositionCollector,
+    PositionCollector,
+)
+from hex_ai.selfplay.lane import Lane, SelfPlaySettings
+from hex_ai.selfplay.records import GameRecord
+
+
+class GameIds:
+    """Hands out game ids, each once, to any number of threads."""
+
+    def __init__(self, ids: Iterable[int]) -> None:
+        self._ids = iter(ids)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> "GameIds":
+        return self
+
+    def __next__(self) -> int:
+        with self._lock:
+            return next(self._ids)
+
+    def stop(self) -> None:
+        """Hands out no more: games under way are played to their end."""
+        with self._lock:
+            self._ids = iter(())
+
+
+class Lanes:
+    """Plays games in one lane, or in several at once that share a model.
+
+    Args:
+      model: evaluates positions on `device`.
+      settings: what decides the games.
+      games_in_flight: in all lanes together, at least 1.
+      workers: lanes; more than one run in threads over a `GlobalPositionCollector`.
+      batched: false asks the model about one position at a time.
+      batch_size, max_batch_delay_ms: see `GlobalPositionCollector`.
+    """
+
+    def __init__(
+        self,
+        model: Evaluator,
+        settings: SelfPlaySettings,
+        *,
+        games_in_flight: int,
+        workers: int = 1,
+        batched: bool = True,
+        batch_size: int = 1024,
+        max_batch_delay_ms: float = 0.0,
+        device: torch.device | str = "cpu",
+        network: str = "",
+    ) -> None:
+        for name, count in (("games in flight", games_in_flight), ("workers", workers)):
+            if count < 1:
+                raise SettingError(f"{name} {count} is not positive")
+        if not batched and workers > 1:
+            raise SettingError("one position at a time allows for one worker only")
+        self.model, self.settings = model, settings
+        self.games_in_flight, self.workers = games_in_flight, min(workers, games_in_flight)
+        self.batched, self.batch_size, self.delay = batched, batch_size, max_batch_delay_ms
+        self.device, self.network = torch.device(device), network
+        self.searches = 0
+
+    def play(self, ids: Iterable[int]) -> Generator[list[GameRecord], None, None]:
+        """Yields games as they end, a few at a time. Closing the iterator stops the play.
+
+        Raises:
+          HexAIError: whatever stopped a lane; nobody is left waiting.
+        """
+        shared = GameIds(ids)
+        if self.workers == 1:
+            collector = PositionCollector(self.model, None if self.batched else 1)
+            yield from self._play_lane(collector, shared, self.games_in_flight)
+        else:
+            yield from self._play_threads(shared)
+
+    def _play_lane(
+        self, collector: Collector, ids: GameIds, slots: int
+    ) -> Generator[list[GameRecord], None, None]:
+        lane = Lane(self.settings, collector, ids, slots, self.device, self.network)
+        while len(lane):
+            before = lane.searches
+            games = lane.step()
+            self.searches += lane.searches - before
+            yield games
+
+    def _play_threads(self, ids: GameIds) -> Generator[list[GameRecord], None, None]:
+        """One thread a lane; this one passes on what they finish and the first error."""
+        results: queue.SimpleQueue[list[GameRecord] | BaseException | None] = queue.SimpleQueue()
+        stopping = threading.Event()
+
+        def work(slots: int) -> None:
+            try:
+                with collector.worker():
+                    for games in self._play_lane(collector, ids, slots):
+                        results.put(games)
+                        if stopping.is_set():
+                            break
+                results.put(None)
+            except BaseException as error:  # noqa: BLE001 - raised again by the consumer
+                results.put(error)
+
+        with GlobalPositionCollector(self.model, self.batch_size, self.delay) as collector:
+            shares = [
+                len(range(k, self.games_in_flight, self.workers)) for k in range(self.workers)
+            ]
+            threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in shares]
+            for thread in threads:
+                thread.start()
+            try:
+                yield from _until_all_done(results, len(threads))
+            finally:
+                stopping.set()
+                collector.close()
+                for thread in threads:
+                    thread.join()
+
+
+def _until_all_done(
+    results: "queue.SimpleQueue[list[GameRecord] | BaseException | None]", workers: int
+) -> Generator[list[GameRecord], None, None]:
+    """Passes results on until each worker has said None, or one has failed."""
+    while workers:
+        result = results.get()
+        if isinstance(result, BaseException):
+            raise result
+        if result is None:
+            workers -= 1
+        else:
+            yield result

@@ -1,0 +1,107 @@
+"""Plays recorded games again, in lockstep, and says what in them breaks the rules."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hex_ai.errors import RecordError
+from hex_ai.game.positions import Positions
+from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
+
+
+def replay(board_size: int, moves: Sequence[int]) -> list[Positions]:
+    """The positions (each B = 1) of one game, before the first move and after each.
+
+    Args:
+      board_size: N.
+      moves: board cells, or `SWAP` at the second place.
+
+    Raises:
+      RecordError: an illegal move; the message names the ply, counted from 1.
+    """
+    positions = [Positions.empty(1, board_size)]
+    for ply, move in enumerate(moves):
+        column = torch.tensor([int(move)])
+        if not bool(_legal(positions[-1], column, ply)):
+            raise RecordError(f"ply {ply + 1} is illegal")
+        positions.append(_advance(positions[-1], column))
+    return positions
+
+
+def find_faults(games: Sequence[GameRecord]) -> list[str]:
+    """Replays games of one board size; a line for each that is wrong, naming the first fault.
+
+    Checked are: every move legal; the game over at its last ply and not before; the winner; and at
+    each searched ply that the numbers are in range, the candidates and the improved policy on empty
+    cells, and the move played among the candidates.
+    """
+    size = games[0].board_size
+    positions = Positions.empty(len(games), size)
+    faults: dict[int, str] = {}
+
+    def note(rows: Tensor, text: str) -> None:
+        for row in rows.nonzero()[:, 0].tolist():
+            faults.setdefault(row, text)
+
+    lengths = torch.tensor([len(game.moves) for game in games])
+    for ply in range(int(lengths.max())):
+        running = lengths > ply
+        moves = torch.tensor([_at(game.moves, ply) for game in games])
+        illegal = running & ~_legal(positions, moves, ply)
+        note(illegal, f"ply {ply + 1} is illegal")
+        for row in running.nonzero()[:, 0].tolist():
+            if row not in faults and (
+                fault := _search_fault(games[row], ply, positions[row : row + 1])
+            ):
+                faults[row] = f"ply {ply + 1}: {fault}"
+        moves = torch.where(running & ~illegal, moves, 0)
+        after = _advance(positions, moves)
+        positions = Positions.where(running & ~illegal, after, positions)
+    winners = torch.tensor([game.winner for game in games])
+    note(~positions.finished, "the game is not over at its last ply")
+    note(positions.winner() != winners, "the winner is wrong")
+    return [f"game {games[row].game_id}: {text}" for row, text in sorted(faults.items())]
+
+
+def _legal(positions: Positions, moves: Tensor, ply: int) -> Tensor:
+    """bool `[B]`: whether board cells `moves` (int64 `[B]`, or `SWAP`) may be played."""
+    on_board = (moves >= 0) & (moves < positions.moves)
+    cells = positions.to_board_cells(moves.clamp(0, positions.moves - 1))
+    empty = positions.legal_moves().gather(1, cells[:, None])[:, 0]
+    swap = (moves == SWAP) & ~positions.finished if ply == 1 else torch.zeros_like(on_board)
+    return (on_board & empty) | swap
+
+
+def _advance(positions: Positions, moves: Tensor) -> Positions:
+    swaps = moves == SWAP
+    cells = positions.to_board_cells(moves.clamp(min=0))
+    return Positions.where(swaps, positions.swap(swaps), positions.play(cells))
+
+
+def _at(moves: np.ndarray, ply: int) -> int:
+    return int(moves[ply]) if ply < len(moves) else 0
+
+
+def _search_fault(game: GameRecord, ply: int, position: Positions) -> str | None:
+    """What is wrong with the numbers of one ply, if anything; `position` is the one before it."""
+    candidates = game.candidate_cells[ply]
+    candidates = candidates[candidates != NO_CELL]
+    policy = game.policy_cells[ply]
+    policy = policy[policy != NO_CELL]
+    if not game.search[ply]:
+        return "numbers of a search that was not made" if len(candidates) + len(policy) else None
+    numbers = np.concatenate(([game.values[ply]], game.candidate_values[ply]))
+    if not (np.abs(numbers) <= 1).all():
+        return "a value outside -1 to 1"
+    cells = np.concatenate((candidates, policy, [game.preferred[ply]]))
+    free = position.board()[0].flatten().numpy() == 0
+    if ((cells < 0) | (cells >= len(free))).any() or not free[cells].all():
+        return "a candidate or policy entry that is not an empty cell"
+    if game.moves[ply] == SWAP:
+        return "a swap with a policy target" if len(policy) else None
+    if game.moves[ply] not in candidates:
+        return "the move is not among its candidates"
+    total = game.policy_probabilities[ply].sum() + game.policy_rest[ply]
+    return None if abs(total - 1) < 1e-3 else f"an improved policy that sums to {total:.4f}"

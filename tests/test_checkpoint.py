@@ -1,0 +1,395 @@
+"""Checkpoints come back bit for bit, or are refused by name; no code in them is run."""
+
+import gzip
+import os
+import pickle
+import random
+import re
+import resource
+import time
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hostile_files import (
+    HEADER_LIMIT,
+    Odd,
+    OddConfig,
+    bombs,
+    canaries,
+    flipped,
+    forge,
+    forgeries,
+    parts_of,
+    refusal,
+    same,
+    small_network,
+)
+
+from hex_ai.errors import CheckpointError, SettingError
+from hex_ai.game.positions import Positions
+from hex_ai.inference import checkpoint as checkpoint_module
+from hex_ai.inference import network as network_module
+from hex_ai.inference.checkpoint import load_checkpoint, network_digest, save_checkpoint
+from hex_ai.inference.foreign_weights import import_weights
+from hex_ai.inference.network import HexNetwork, NetworkConfig, register_architecture
+from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
+
+PAGE = Path(__file__).parent.parent / "docs" / "checkpoint.md"
+CONFIG = {"channels": 8, "blocks": 1}
+NOTES = {"games": 100_000, "loss": [0.5, 0.25], "by": "tésts", "more": {"done": True, "none": None}}
+
+
+@pytest.fixture(autouse=True)
+def own_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    known = dict(network_module._ARCHITECTURES)
+    monkeypatch.setattr(network_module, "_ARCHITECTURES", known)
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pt.gz"])
+def test_a_network_comes_back_bit_for_bit_with_its_settings_and_notes(
+    tmp_path: Path, ending: str
+) -> None:
+    network, path = small_network(), tmp_path / f"net{ending}"
+    digest = save_checkpoint(path, network.train(), NOTES)
+    loaded = load_checkpoint(path)
+    assert same(loaded.network, network)
+    assert not loaded.network.training
+    assert (loaded.architecture, loaded.config) == ("hex-resnet", CONFIG)
+    assert loaded.training == NOTES
+    assert loaded.digest == digest == network_digest(network)
+    assert re.fullmatch("[0-9a-f]{64}", digest)
+    planes = Positions.empty(2, 5).planes()
+    for ours, theirs in zip(network.eval()(planes), loaded.network(planes), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_resnet18_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    network, path = ResNet18(ResNet18Config()), tmp_path / "net.pt"
+    digest = save_checkpoint(path, network)
+    loaded = load_checkpoint(path)
+    assert same(loaded.network, network)
+    assert (loaded.architecture, loaded.training) == ("resnet18", {})
+    assert loaded.digest == digest
+
+
+def test_the_file_is_laid_out_as_the_page_says(tmp_path: Path) -> None:
+    network = small_network()
+    digest = save_checkpoint(tmp_path / "net.pt", network, NOTES)
+    save_checkpoint(tmp_path / "net.pt.gz", network, NOTES)
+    written = (tmp_path / "net.pt").read_bytes()
+    assert written == forge(*parts_of(network, NOTES))
+    assert gzip.decompress((tmp_path / "net.pt.gz").read_bytes()) == written
+    assert digest == forge(*parts_of(network, {}))[-32:].hex()
+
+
+def test_equal_content_gives_equal_bytes_at_any_time_under_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "a.pt.gz", small_network(), {"b": 1, "a": 2})
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    save_checkpoint(tmp_path / "other.pt.gz", small_network(), {"a": 2, "b": 1})
+    assert (tmp_path / "a.pt.gz").read_bytes() == (tmp_path / "other.pt.gz").read_bytes()
+
+
+def test_the_digest_depends_on_the_network_and_on_nothing_else(tmp_path: Path) -> None:
+    digest = save_checkpoint(tmp_path / "a.pt.gz", small_network(), {"epoch": 1})
+    assert save_checkpoint(tmp_path / "b.pt", small_network(), {"epoch": 2}) == digest
+    changed = small_network()
+    changed.value[2].bias.data += 2**-20
+    assert save_checkpoint(tmp_path / "c.pt", changed) != digest
+    assert network_digest(HexNetwork(NetworkConfig(8, 2))) != digest
+
+    @register_architecture("namesake", NetworkConfig)
+    class Namesake(HexNetwork):
+        pass
+
+    namesake = Namesake(NetworkConfig(8, 1))
+    namesake.load_state_dict(small_network().state_dict())
+    assert network_digest(namesake) != digest
+
+
+def test_packed_or_plain_is_seen_from_the_bytes_and_not_from_the_name(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "net.pt.gz", small_network())
+    save_checkpoint(tmp_path / "net.pt", small_network())
+    (tmp_path / "net.pt.gz").rename(tmp_path / "packed.pt")
+    (tmp_path / "net.pt").rename(tmp_path / "plain.pt.gz")
+    assert same(load_checkpoint(tmp_path / "packed.pt").network, small_network())
+    assert same(load_checkpoint(str(tmp_path / "plain.pt.gz")).network, small_network())
+
+
+def test_loading_and_saving_leave_the_global_random_stream_alone(tmp_path: Path) -> None:
+    network = small_network()
+    before = torch.get_rng_state()
+    save_checkpoint(tmp_path / "net.pt", network)
+    load_checkpoint(tmp_path / "net.pt")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    assert len([line for line in found[1].splitlines() if line.strip()]) <= 22
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(found[1], str(PAGE), "exec", dont_inherit=True), names)
+    loaded = load_checkpoint("tiny.pt.gz")
+    assert same(loaded.network, names["network"])
+    assert loaded.config == {"channels": 32}
+    logits, values = loaded.network(Positions.empty(3, 5).planes())
+    assert (logits.shape, values.shape) == ((3, 25), (3,))
+
+
+def test_a_network_of_ones_own_comes_back_whatever_it_is_made_of(tmp_path: Path) -> None:
+    register_architecture("odd", OddConfig)(Odd)
+    network = Odd(OddConfig(width=4, drop=0.25))
+    save_checkpoint(tmp_path / "odd.pt", network)
+    loaded = load_checkpoint(tmp_path / "odd.pt").network
+    assert same(loaded, network)
+    assert isinstance(loaded, Odd)
+    assert (loaded.rates, loaded.config) == (network.rates, network.config)
+    assert torch.equal(loaded.unsaved, torch.arange(3.0))
+    assert loaded.first.weight is loaded.second.weight
+
+
+def test_a_class_that_is_not_registered_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="Odd is not a registered architecture"):
+        save_checkpoint(tmp_path / "odd.pt", Odd(OddConfig()))
+    register_architecture("odd", OddConfig)(Odd)
+    save_checkpoint(tmp_path / "odd.pt", Odd(OddConfig()))
+    del network_module._ARCHITECTURES["odd"]
+    assert "no architecture 'odd'; known: hex-resnet, resnet18" in refusal(
+        tmp_path / "odd.pt", load_checkpoint
+    )
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"loss": float("nan")},
+        {"loss": float("inf")},
+        {"shape": (1, 2)},
+        {1: "one"},
+        {"when": object()},
+        {"weights": torch.ones(1)},
+        ["a", "list"],
+    ],
+)
+def test_notes_that_json_cannot_say_are_refused(tmp_path: Path, notes: Any) -> None:
+    with pytest.raises(SettingError, match="training must be a dict of finite numbers"):
+        save_checkpoint(tmp_path / "net.pt", small_network(), notes)
+    endless: dict[str, Any] = {}
+    endless["more"] = endless
+    with pytest.raises(SettingError):
+        save_checkpoint(tmp_path / "net.pt", small_network(), endless)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["net", "net.gz", "net.pth", "net.pt.zip"])
+def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingError, match=r"ends in \.pt\.gz or \.pt"):
+        save_checkpoint(tmp_path / name, small_network())
+
+
+def test_what_could_not_be_read_back_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.pt"
+    infinite = small_network()
+    infinite.policy_logit.bias.data[0] = float("inf")
+    folded = small_network()
+    folded.fold_norms()
+    for network, reason in [
+        (infinite, "'policy_logit.bias' holds weights that are not finite"),
+        (folded, "lacks the tensor 'stem.norm.weight'"),
+        (small_network().half(), r"is torch.float16, want torch.float32"),
+    ]:
+        with pytest.raises(CheckpointError, match=f"net.pt': .*{reason}"):
+            save_checkpoint(path, network)
+    with pytest.raises(CheckpointError, match=r"header of .* bytes, the limit is 4194304"):
+        save_checkpoint(path, small_network(), {"log": "x" * HEADER_LIMIT})
+    monkeypatch.setattr(checkpoint_module, "LIMIT", 9000)
+    with pytest.raises(CheckpointError, match="the limit for all is 9000"):
+        save_checkpoint(path, small_network())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_larger_than_the_process_may_write_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    save_checkpoint(path, small_network(1))
+    old = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"net\.pt': File too large"):
+            save_checkpoint(path, small_network(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failing_step_leaves_the_old_file_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "net.pt.gz"
+    save_checkpoint(path, small_network(1))
+    old = path.read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(CheckpointError, match=r"net\.pt\.gz': No space left on device"):
+        save_checkpoint(path, small_network(2))
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_is_on_the_disk_before_it_gets_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, events = tmp_path / "net.pt", []
+    fsync, replace = os.fsync, os.replace
+
+    def watched_fsync(handle: int) -> None:
+        events.append(f"fsync {os.readlink(f'/proc/self/fd/{handle}')}")
+        fsync(handle)
+
+    def watched_replace(draft: Path, target: Path) -> None:
+        events.append(f"replace {draft}")
+        replace(draft, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "replace", watched_replace)
+    save_checkpoint(path, small_network())
+    draft = events[1].removeprefix("replace ")
+    assert events == [f"fsync {draft}", f"replace {draft}", f"fsync {tmp_path}"]
+    assert Path(draft).parent == tmp_path
+
+
+def test_folders_and_missing_folders_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "dir.pt").mkdir()
+    for path, reason in [
+        (tmp_path / "dir.pt", "Is a directory"),
+        (tmp_path / "none" / "net.pt", "No such file or directory"),
+    ]:
+        with pytest.raises(CheckpointError, match=f"{path.name}': {reason}"):
+            save_checkpoint(path, small_network())
+    assert [path.name for path in tmp_path.iterdir()] == ["dir.pt"]
+
+
+def test_right_checksums_do_not_help_wrong_contents(tmp_path: Path) -> None:
+    for reason, data in forgeries(*parts_of(small_network(), NOTES)).items():
+        path = tmp_path / "forged.pt"
+        path.write_bytes(data)
+        assert reason in refusal(path, load_checkpoint)
+
+
+def damaged_files(canary: Path) -> Iterator[tuple[str, bytes]]:
+    """300 damaged files, each with its kind."""
+    pick, network = random.Random(20), small_network()
+    header, body = parts_of(network, NOTES)
+    plain = forge(header, body)
+    packed = gzip.compress(plain, mtime=0)
+    hostile = canaries(canary, network)
+    yield from (("packed flip", flipped(packed, bit)) for bit in range(80))
+    yield from (
+        ("packed flip", flipped(packed, pick.randrange(len(packed) * 8))) for _ in range(50)
+    )
+    yield from (("plain flip", flipped(plain, pick.randrange(len(plain) * 8))) for _ in range(40))
+    yield from (("cut", packed[: pick.randrange(len(packed))]) for _ in range(20))
+    yield from (("cut", plain[: pick.randrange(len(plain))]) for _ in range(20))
+    for data in (plain, packed):
+        yield from (("more", data + pick.randbytes(pick.randint(1, 40))) for _ in range(8))
+        yield from (("more", data + tail) for tail in (b"\0", bytes(512), plain, packed))
+    yield from (("more", packed + gzip.compress(tail)) for tail in (b"", b"\0", b"more"))
+    yield from (("bomb", data) for data in bombs(header, body))
+    yield from (("pickle", data) for data in hostile)
+    yield from (("forged", data) for data in forgeries(header, body).values())
+
+
+def test_300_damaged_files_are_refused_or_hold_the_same_bit_for_bit(tmp_path: Path) -> None:
+    canary, path = tmp_path / "canary", tmp_path / "damaged.pt.gz"
+    whole = small_network()
+    files = list(damaged_files(canary))
+    assert len(files) == 300
+    refused, accepted = [], []
+    for kind, data in files:
+        path.write_bytes(data)
+        try:
+            accepted.append((kind, load_checkpoint(path)))
+        except CheckpointError as error:
+            refused.append(str(error))
+    assert all(text.startswith(f"{str(path)!r}: ") and "\n" not in text for text in refused)
+    # A gzip header has a time, hints and the name of a system, which nothing is read from.
+    assert 0 < len(accepted) < 60
+    for kind, loaded in accepted:
+        assert kind == "packed flip"
+        assert same(loaded.network, whole)
+        assert (loaded.architecture, loaded.config) == ("hex-resnet", CONFIG)
+        assert (loaded.training, loaded.digest) == (NOTES, network_digest(whole))
+    assert not canary.exists()
+    pickle.loads(canaries(canary, whole)[0])
+    assert canary.exists(), "the canary cannot sing, so its silence means nothing"
+
+
+def test_a_bomb_takes_little_memory_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pt.gz"
+    for data in bombs(*parts_of(small_network(), {})):
+        path.write_bytes(data)
+        started = time.monotonic()
+        tracemalloc.start()
+        refusal(path, load_checkpoint)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 64 * 2**20
+        assert time.monotonic() - started < 5
+
+
+def test_what_is_no_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "folder.pt").mkdir()
+    os.mkfifo(tmp_path / "fifo.pt")
+    (tmp_path / "empty.pt").touch()
+    with open(tmp_path / "huge.pt", "wb") as file:
+        file.truncate(2**31)
+    for load in (load_checkpoint, lambda path: import_weights(path, "hex-resnet")):
+        assert "No such file or directory" in refusal(tmp_path / "none.pt", load)
+        assert "is not a file" in refusal(tmp_path / "folder.pt", load)
+        assert "is not a file" in refusal(tmp_path / "fifo.pt", load)
+        assert "has 2147483648 bytes, the limit is 1073741824" in refusal(
+            tmp_path / "huge.pt", load
+        )
+        assert "is not a path" in refusal(tmp_path / "nul\0.pt", load)
+        refusal(tmp_path / "empty.pt", load)
+
+
+def test_an_unreadable_file_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.pt"
+    save_checkpoint(path, small_network())
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Not by chmod: the superuser reads everything.
+    monkeypatch.setattr("builtins.open", refuse)
+    assert "Permission denied" in refusal(path, load_checkpoint)
+
+
+def test_an_odd_path_stays_on_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "new\nline \x1b[31m\udcff.pt"
+    path.write_bytes(b"x" * 100)
+    assert "is not a hex_ai checkpoint" in refusal(path, load_checkpoint)
+
+
+def test_a_torch_file_is_pointed_to_the_import(tmp_path: Path) -> None:
+    for zipped in (True, False):
+        torch.save({}, tmp_path / "old.pt", _use_new_zipfile_serialization=zipped)
+        assert "`hex-ai import` reads those" in refusal(tmp_path / "old.pt", load_checkpoint)

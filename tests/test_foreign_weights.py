@@ -1,0 +1,252 @@
+"""Old weights of other programs are imported and play the same, or are refused by name."""
+
+import gzip
+import io
+import random
+import tracemalloc
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hostile_files import (
+    Odd,
+    OddConfig,
+    bomb,
+    canaries,
+    flipped,
+    refusal,
+    same,
+    scrambled,
+    small_network,
+)
+from torch import Tensor, nn
+
+from hex_ai.errors import CheckpointError, SettingError
+from hex_ai.game.positions import Positions
+from hex_ai.inference import network as network_module
+from hex_ai.inference import weight_files
+from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
+from hex_ai.inference.foreign_weights import import_weights
+from hex_ai.inference.network import HexNetwork, NetworkConfig, register_architecture
+
+
+@pytest.fixture(autouse=True)
+def own_register(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    known = dict(network_module._ARCHITECTURES)
+    monkeypatch.setattr(network_module, "_ARCHITECTURES", known)
+
+
+class OldBlock(nn.Module):
+    """A residual block in someone else's words, the side path first, some biases before norms."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        if stride != 1:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+            )
+        self.conv_a = nn.Conv2d(inputs, outputs, 3, stride, 1)
+        self.norm_a = nn.BatchNorm2d(outputs)
+        self.conv_b = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm_b = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm_b(self.conv_b(F.relu(self.norm_a(self.conv_a(x)))))
+        return F.relu(y + (x if self.stride == 1 else self.downsample(x)))
+
+
+class OldNet(nn.Module):
+    """The ResNet-18 of the plan, written apart from ours, with its own names and head shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Sequential(nn.Dropout(), nn.Linear(512, 1))
+        self.input_conv = nn.Conv2d(3, 64, 5, padding=2)
+        self.input_norm = nn.BatchNorm2d(64)
+        sizes = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
+        self.trunk = nn.Sequential(
+            *(
+                block
+                for inputs, outputs, stride in sizes
+                for block in (
+                    OldBlock(inputs, outputs, stride),
+                    OldBlock(outputs, outputs, 1),
+                )
+            )
+        )
+        self.policy = nn.Conv2d(512, 169, 1)
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.trunk(F.relu(self.input_norm(self.input_conv(planes))))
+        x = F.adaptive_avg_pool2d(x, 1)
+        return self.policy(x).flatten(1), self.value(x.flatten(1))
+
+
+def random_boards() -> tuple[Tensor, Tensor]:
+    """Boards `[6, 13, 13]` with Red to move in the first three and Blue in the others."""
+    generator = torch.Generator().manual_seed(5)
+    boards, blue = torch.zeros(6, 169), torch.arange(6) >= 3
+    for row in range(6):
+        cells = torch.randperm(169, generator=generator)[: 20 + int(blue[row])]
+        boards[row, cells[0::2]], boards[row, cells[1::2]] = 1, -1
+    return boards.view(6, 13, 13), blue
+
+
+def require_same_answers(network: nn.Module, old: nn.Module) -> None:
+    """The imported network says of canonical positions what the old one says of boards.
+
+    In float64, where the order of additions does not show.
+    """
+    boards, blue = random_boards()
+    side = blue[:, None, None].expand_as(boards)
+    planes = Positions.from_stones(boards.to(torch.int8), blue).planes(torch.float64)
+    with torch.no_grad():
+        board_planes = torch.stack((boards == 1, boards == -1, side), 1).double()
+        old_logits, red_logit = old.double()(board_planes)
+        logits, values = network.double()(planes)
+    for row in range(len(boards)):
+        cells = old_logits[row].view(13, 13)
+        red_value = 2 * torch.sigmoid(red_logit[row, 0]) - 1
+        wanted = cells.T if blue[row] else cells
+        torch.testing.assert_close(logits[row].view(13, 13), wanted, atol=1e-9, rtol=1e-9)
+        wanted_value = -red_value if blue[row] else red_value
+        torch.testing.assert_close(values[row], wanted_value, atol=1e-9, rtol=1e-9)
+    assert logits.std() > 0.05
+    assert values.std() > 0.01
+
+
+def write(path: Path, content: Any, packed: bool = False) -> Path:
+    file = io.BytesIO()
+    torch.save(content, file)
+    data = file.getvalue()
+    path.write_bytes(gzip.compress(data, 0) if packed else data)
+    return path
+
+
+def test_old_weights_under_other_names_answer_as_before(tmp_path: Path) -> None:
+    old = scrambled(OldNet(), 1)
+    # Numbers of half precision have a difference that float32 holds exactly.
+    state = old.half().state_dict()
+    content = {
+        "epoch": 3,
+        "optimizer_state_dict": {"state": {0: {"exp_avg": torch.ones(3)}}},
+        "best_val_loss": np.float64(0.5),
+        "history": [np.float32(1), np.int64(2), {"mixed_precision": True}],
+        "model": {"state_dict": {f"module._orig_mod.{name}": state[name] for name in state}},
+    }
+    path = write(tmp_path / "old.pt.gz", content, packed=True)
+    require_same_answers(import_weights(path, "resnet18"), old)
+
+
+def default_network() -> HexNetwork:
+    return scrambled(HexNetwork(NetworkConfig()), 4)
+
+
+def import_small(path: Path) -> nn.Module:
+    return import_weights(path, "hex-resnet")
+
+
+def test_any_architecture_can_be_imported_by_names_in_any_order(tmp_path: Path) -> None:
+    network = default_network()
+    state = network.state_dict()
+    shuffled = {name: state[name] for name in sorted(state, reverse=True)}
+    imported = import_small(write(tmp_path / "a.pt", shuffled))
+    assert same(imported, network)
+    assert not imported.training
+    save_checkpoint(tmp_path / "new.pt", imported)
+    assert same(load_checkpoint(tmp_path / "new.pt").network, network)
+    tracked = {name: t for name, t in state.items() if not name.endswith("num_batches_tracked")}
+    state = import_small(write(tmp_path / "b.pt", {"net": tracked})).state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in tracked.items())
+
+
+def test_the_old_torch_format_can_be_imported(tmp_path: Path) -> None:
+    network, path = default_network(), tmp_path / "old.pt"
+    torch.save(network.state_dict(), path, _use_new_zipfile_serialization=False)
+    assert same(import_small(path), network)
+
+
+def test_an_import_that_does_not_fit_is_refused_with_the_layer(tmp_path: Path) -> None:
+    state, path = default_network().state_dict(), tmp_path / "old.pt"
+    stem, norm = state["stem.conv.weight"], "stem.norm.running_var"
+    for content, reason in [
+        ({k: v for k, v in state.items() if k != norm}, f"lacks the tensor '{norm}'"),
+        ({k: v for k, v in state.items() if "policy_logit" not in k}, "has 0 layers like 'policy"),
+        ({**state, "extra.weight": stem}, "has 2 layers like 'stem.conv' [64, 2, 3, 3]"),
+        ({**state, "odd.weight": torch.ones(7)}, "has 1 layers like 'odd' [7], the arch"),
+        ({**state, "stem.conv.scale": stem}, "'stem.conv.scale' has no place"),
+        ({**state, "stem.conv.bias": torch.ones(3)}, "a bias of [3] before 'stem.norm.running"),
+        ({**state, "stem.conv.weight": stem.mT[:1]}, "is [1, 2, 3, 3], want [64, 2, 3, 3]"),
+        ({**state, "stem.conv.weight": stem.int()}, "is torch.int32, want torch.float32"),
+        ({**state, "stem.conv.weight": stem.to(torch.complex64)}, "is torch.complex64, want"),
+        ({**state, "stem.conv.weight": stem * torch.inf}, "holds weights that are not finite"),
+        ({**state, "stem.conv.weight": stem.to_sparse()}, "is not an ordinary tensor"),
+        ({**state, "stem.conv.weight": stem.to("meta")}, "is not an ordinary tensor"),
+        ({"epoch": 3, "model": {"notes": "none"}}, "holds no weights"),
+        ([1, 2, 3], "holds no weights"),
+        (stem, "holds no weights"),
+    ]:
+        assert reason in refusal(write(path, content), import_small)
+    with pytest.raises(SettingError, match="no architecture 'nobody'; known: hex-resnet, resnet18"):
+        import_weights(path, "nobody")
+
+
+def test_a_whole_pickled_network_is_refused_without_running_it(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path / "old.pt", small_network()), import_small)
+    assert "'hex_ai.inference.network.HexNetwork', which is more than weights" in message
+
+
+def test_hostile_pickles_are_not_run_by_the_import(tmp_path: Path) -> None:
+    canary, path = tmp_path / "canary", tmp_path / "old.pt"
+    for data in canaries(canary, small_network()):
+        path.write_bytes(data)
+        refusal(path, import_small)
+    assert not canary.exists()
+
+
+def test_damaged_torch_files_are_refused(tmp_path: Path) -> None:
+    """Flips in a zip may fall where nothing is read or be caught by no checksum, so no more is said
+    than that the import ends in a network or in a refusal, and in no other error."""
+    pick, path, messages = random.Random(3), tmp_path / "old.pt", list[str]()
+    register_architecture("odd", OddConfig)(Odd)
+    old = Odd(OddConfig()).state_dict()
+    for zipped in (True, False):
+        torch.save(old, path, _use_new_zipfile_serialization=zipped)
+        data = path.read_bytes()
+        changes = [data[: pick.randrange(len(data))] for _ in range(40)]
+        changes += [flipped(data, pick.randrange(len(data) * 8)) for _ in range(160)]
+        for changed in changes:
+            path.write_bytes(changed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                try:
+                    import_weights(path, "odd")
+                except CheckpointError as error:
+                    messages.append(str(error))
+    assert len(messages) > 100
+    assert all(message.startswith(f"{str(path)!r}: ") for message in messages)
+
+
+def test_bombs_are_not_kept_by_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weight_files, "LIMIT", 2**26)
+    path = tmp_path / "old.pt.gz"
+    path.write_bytes(bomb(b"PK\x03\x04", gibibytes=1))
+    tracemalloc.start()
+    assert "holds more than 67108864 bytes" in refusal(path, import_small)
+    assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    tracemalloc.stop()
+
+
+def test_a_torch_file_with_packed_records_is_refused(tmp_path: Path) -> None:
+    plain, packed = write(tmp_path / "plain.pt", {"x": torch.zeros(10**6)}), tmp_path / "packed.pt"
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert "a record in it is packed" in refusal(packed, import_small)

@@ -1,0 +1,68 @@
+"""The floors of the house: a module imports only from floors below its own."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "hex_ai"
+
+# Each line is a floor, the lowest first. Every module of the package stands on exactly one.
+FLOORS = """
+errors interrupts
+atomic_files game.positions game.notation value_utils
+inference.network inference.move_choice inference.inference_plan selfplay.records
+board_text formats.trmph inference.resnet18 inference.evaluation_cache selfplay.record_table
+inference.weight_files selfplay.replay selfplay.summary
+inference.checkpoint inference.foreign_weights selfplay.game_store
+inference.model_inference
+inference.position_collector
+inference.fixed_tree_search selfplay.openings
+selfplay.lane
+selfplay.lanes
+selfplay.selfplay_engine
+bench training.samples training.trainer progress
+bench_plots training.loop
+training.__main__ cli
+"""
+
+FLOOR_OF = {
+    name: number
+    for number, line in enumerate(FLOORS.strip().splitlines())
+    for name in line.split()
+}
+
+
+def module_names() -> dict[str, Path]:
+    paths = {path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in paths}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of the package that a file imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hex_ai."):
+            found.add((node.module or "").removeprefix("hex_ai."))
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("hex_ai.")]
+            found.update(name.removeprefix("hex_ai.") for name in names)
+    return found
+
+
+def test_every_module_has_a_floor() -> None:
+    assert set(module_names()) == set(FLOOR_OF)
+
+
+def test_modules_import_only_from_floors_below() -> None:
+    wrong = [
+        f"{name} imports {imported}"
+        for name, path in module_names().items()
+        for imported in imported_modules(path)
+        if FLOOR_OF.get(imported, -1) >= FLOOR_OF[name]
+    ]
+    assert not wrong
+
+
+def test_packages_import_nothing() -> None:
+    """An `__init__.py` that imports would let a module reach any floor through it."""
+    for path in PACKAGE.rglob("__init__.py"):
+        assert not imported_modules(path), path

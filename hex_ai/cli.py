@@ -6,17 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from hex_ai import __version__
+from hex_ai.bench import MODES, BenchSettings, run_bench
 from hex_ai.board_text import board_text
 from hex_ai.errors import HexAIError, RecordError, SettingError, StoreError
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_name
-from hex_ai.inference.checkpoint import save_checkpoint
+from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.foreign_weights import import_weights
+from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
+from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted, interrupts_raised
 from hex_ai.progress import progress_shown
 from hex_ai.selfplay.game_store import (
@@ -29,7 +34,11 @@ from hex_ai.selfplay.game_store import (
 )
 from hex_ai.selfplay.records import RED, SWAP, GameRecord
 from hex_ai.selfplay.replay import find_faults, replay
-from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.selfplay.selfplay_engine import (
+    DEFAULT_GAMES_IN_FLIGHT,
+    SelfPlayEngine,
+    default_model_path,
+)
 from hex_ai.selfplay.summary import RunSummary
 
 app = typer.Typer(
@@ -41,7 +50,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, highlight=False)
+# A table needs its width also where nobody tells how wide the terminal is.
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 100)
+err = Console(stderr=True, highlight=False)
 
 Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
 
@@ -279,6 +290,72 @@ def verify(folder: Folder) -> None:
         raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
     state = "complete" if summary else "not finished yet"
     print(f"{len(seen)} games, no faults, {state}")
+
+
+@app.command()
+def bench(
+    board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
+    search_widths: Annotated[str, typer.Option(help="children kept at each level")] = "3,2",
+    modes: Annotated[str, typer.Option(help="which, with commas between")] = ",".join(MODES),
+    seconds: Annotated[float, typer.Option(help="of each mode and repeat")] = 10.0,
+    repeats: Annotated[int, typer.Option(help="rounds; medians are reported")] = 1,
+    games_in_flight: Annotated[int | None, typer.Option(help="default: by device")] = None,
+    model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
+    channels: Annotated[int | None, typer.Option(help="of a random network instead")] = None,
+    blocks: Annotated[int | None, typer.Option(help="of a random network instead")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "auto",
+    seed: Annotated[int, typer.Option(help="of games and weights")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="file to write")] = None,
+) -> None:
+    """Measure every way to evaluate, beside the bare network."""
+    if model is not None and (channels is not None or blocks is not None):
+        raise SettingError("--model and --channels/--blocks exclude each other")
+    place = resolve_device(device)
+    settings = BenchSettings(
+        board_size=board_size,
+        search_widths=parse_widths(search_widths),
+        seed=seed,
+        modes=tuple(modes.split(",")),
+        seconds=seconds,
+        repeats=repeats,
+        games_in_flight=games_in_flight or DEFAULT_GAMES_IN_FLIGHT[place.type],
+    )
+    if channels is None and blocks is None:
+        network = load_checkpoint(model or default_model_path()).network
+    else:
+        torch.manual_seed(seed)
+        network = HexNetwork(NetworkConfig(channels or 64, blocks or 6))
+    report = run_bench(network, default_plan(place, runtime, precision), settings)
+    if json_file is not None:
+        write_json(json_file, report)
+    out.print(bench_table(report))
+
+
+def bench_table(report: dict[str, Any]) -> Table:
+    """A benchmark's report as a table, one row a mode."""
+    raw = report["raw"]
+    table = Table(
+        title=f"{report['board_size']}x{report['board_size']}, widths {report['search_widths']}, "
+        f"{report['runtime']} {report['precision']} on {report['processor']}, "
+        f"bare network {raw['evals_per_s']:.0f} rows/s at {raw['batch_size']}"
+    )
+    columns = {
+        "games/s": ("games_per_s", ".2f"),
+        "moves/s": ("moves_per_s", ".1f"),
+        "evaluations/s": ("evaluations_per_s", ".0f"),
+        "mean batch": ("mean_batch", ".1f"),
+        "calls/move": ("network_calls_per_move", ".2f"),
+        "hit rate": ("hit_rate", ".1%"),
+        "efficiency": ("efficiency", ".3f"),
+    }
+    table.add_column("mode")
+    for title in columns:
+        table.add_column(title, justify="right")
+    for mode, figures in report["modes"].items():
+        table.add_row(mode, *(format(figures[name], style) for name, style in columns.values()))
+    return table
 
 
 @app.command("import")

@@ -110,6 +110,7 @@ class Hashed(Toy):
     ) -> None:
         super().__init__(finished_value)
         self._seed, self._logits, self._values = seed, tuple(logits), tuple(values)
+        self._kept: dict[tuple[int, torch.device], tuple[list[Tensor], Tensor, Tensor]] = {}
 
     @classmethod
     def coarse(cls, seed: int = 0, finished_value: float = 1.0) -> Hashed:
@@ -117,18 +118,23 @@ class Hashed(Toy):
         return cls(seed, COARSE_LOGITS, COARSE_VALUES, finished_value)
 
     def answer(self, positions: Positions) -> tuple[Tensor, Tensor]:
-        mine, theirs, shifts, factors = (
-            torch.tensor(codes, device=positions.device)
-            for codes in _codes(self._seed, positions.moves)
+        (mine, theirs, shifts, factors), logits, values = self._tensors(
+            positions.moves, positions.device
         )
         stones = positions.stones().flatten(1)
         position = ((stones > 0) * mine + (stones < 0) * theirs).sum(1, keepdim=True) % _PRIME
         draws = (position + shifts) * factors % _PRIME
-        logits, values = (
-            torch.tensor(levels, dtype=torch.float32, device=positions.device)
-            for levels in (self._logits, self._values)
-        )
         return logits[draws[:, :-1] % len(logits)], values[draws[:, -1] % len(values)]
+
+    def _tensors(self, moves: int, device: torch.device) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The codes and the levels on the device, kept as they are needed for every call."""
+        if (moves, device) not in self._kept:
+            self._kept[moves, device] = (
+                [torch.tensor(codes, device=device) for codes in _codes(self._seed, moves)],
+                torch.tensor(self._logits, dtype=torch.float32, device=device),
+                torch.tensor(self._values, dtype=torch.float32, device=device),
+            )
+        return self._kept[moves, device]
 
     def slow(self, board: SlowBoard) -> SlowEvaluation:
         mine, theirs, shifts, factors = _codes(self._seed, board.size**2)

@@ -90,6 +90,13 @@ def forge(header: Any, body: bytes, raw_header: bytes | None = None) -> bytes:
     return start + body + hashlib.sha256(start + body).digest()
 
 
+def header_and_body(data: bytes) -> tuple[dict[str, Any], bytes]:
+    """The two arguments with which `forge` gives this plain checkpoint."""
+    start = len(MAGIC) + 8
+    end = start + int.from_bytes(data[len(MAGIC) : start], "little")
+    return json.loads(data[start:end]), data[end + 32 : -32]
+
+
 def parts_of(network: nn.Module, notes: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     state = network.state_dict()
     header = {
@@ -213,6 +220,7 @@ def forgeries(header: dict[str, Any], body: bytes) -> dict[str, bytes]:
         "'training' is missing": without("training"),
         "'config' is missing or no dict": changed(config=[]),
         "unknown key 'extra'": changed(extra=1),
+        "unknown key 'kkkk": changed(**{"k" * 10**6: 1}),
         "no architecture 'nobody'; known: hex-resnet, resnet18": changed(architecture="nobody"),
         "no setting 'depth'": changed(config={"depth": 3}),
         "channels -8 is not": changed(config={"channels": -8, "blocks": 1}),

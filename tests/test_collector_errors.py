@@ -5,6 +5,7 @@ No test can fail by chance: what must happen is waited for up to `PATIENCE`.
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,6 +94,7 @@ def test_after_an_interrupted_wait_no_older_answer_comes(crew: Crew) -> None:
 
     def send(_: Positions) -> None:
         if len(model.batches) == 1:
+            time.sleep(0.05)  # until the main thread sleeps: not even Condition bears it earlier
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
             assert go.wait(PATIENCE)
 

@@ -6,6 +6,7 @@ import random
 import tracemalloc
 import warnings
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,25 @@ def test_any_architecture_can_be_imported_by_names_in_any_order(tmp_path: Path) 
     tracked = {name: t for name, t in state.items() if not name.endswith("num_batches_tracked")}
     state = import_small(write(tmp_path / "b.pt", {"net": tracked})).state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in tracked.items())
+
+
+def test_wrappers_are_taken_off_the_names(tmp_path: Path) -> None:
+    network = default_network()
+    state = network.state_dict()
+    for wrapper in ("module.", "_orig_mod.module."):
+        wrapped = {wrapper + name: state[name] for name in sorted(state, reverse=True)}
+        path = write(tmp_path / "old.pt", {"epoch": 3, "state_dict": wrapped})
+        assert same(import_small(path), network)
+
+
+def test_a_dict_whose_methods_are_hidden_is_still_read(tmp_path: Path) -> None:
+    network = default_network()
+    hidden = OrderedDict(network.state_dict())
+    hidden.__dict__.update(hide_=3)
+    path = tmp_path / "old.pt"
+    torch.save(hidden, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"hide_", b"items"))
+    assert same(import_small(path), network)
 
 
 def test_the_old_torch_format_can_be_imported(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ inference.fixed_tree_search selfplay.openings
 selfplay.lane
 selfplay.lanes
 selfplay.selfplay_engine
-bench training.samples training.trainer progress
-bench_plots training.loop
-training.__main__ cli
+bench progress training.samples
+training.trainer
+training.loop
+cli training.__main__
 """
 
 FLOOR_OF = {

@@ -5,7 +5,6 @@ their seeds been drawn anew, each comparison would fail by chance once in 10^9 t
 """
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -32,8 +31,6 @@ from hex_ai.selfplay.openings import (
 )
 
 FALSE_ALARM = 1e-9
-
-Rows = list[list[float]]
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -126,12 +123,14 @@ def test_noise_depends_on_its_key_alone(moves: int, device: torch.device) -> Non
         assert not (other == noise).any()
     grid = torch.arange(20, device=device)
     draws = [random_bits(seed, grid[:, None, None], grid[:, None], grid) for seed in range(20)]
-    assert torch.stack(draws).unique().numel() == 20**4
+    assert len(set(torch.stack(draws).flatten().tolist())) == 20**4
 
 
 def test_noise_is_uniform_and_neighbouring_keys_are_independent(device: torch.device) -> None:
     keys = torch.arange(64, device=device)
-    draws = torch.stack([uniform_noise(s, keys[:, None, None], keys[:, None], keys) for s in (3, 4)])
+    draws = torch.stack(
+        [uniform_noise(s, keys[:, None, None], keys[:, None], keys) for s in (3, 4)]
+    )
     assert draws.min() > 0
     assert draws.max() < 1
     assert_uniform((draws * 1024).long(), 1024)
@@ -157,37 +156,192 @@ def test_candidates_are_drawn_from_the_policy(temperature: float, device: torch.
     pairs = choose_candidates(prior.expand(games, -1), noise, heat, 2).cells
     p = (prior[0] / temperature).softmax(0).cpu()
     chances = p[:, None] * p / (1 - p[:, None])
-    rows, columns = (
-        (legal.cpu()[:, None] & legal.cpu() & ~torch.eye(7, dtype=torch.bool))
-        .nonzero()
-        .unbind(1)
-    )
-    place = torch.full((7, 7), len(rows))  # an outcome that has no chance
-    place[rows, columns] = torch.arange(len(rows))
-    drawn = place[pairs[:, 0].cpu(), pairs[:, 1].cpu()]
-    assert_distributed(drawn, chances[rows, columns])
+    possible = (legal[:, None] & legal).cpu() & ~torch.eye(7, dtype=torch.bool)
+    place = torch.full((7, 7), int(possible.sum()))  # of what cannot be: past the end
+    place[possible] = torch.arange(int(possible.sum()))
+    first, second = pairs.cpu().unbind(1)
+    assert_distributed(place[first, second], chances[possible])
 
 
-def random_case(games: int, moves: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Logits full of ties, -0 included, and legal moves: at least one, in some rows only one."""
+def scores_of_cases(games: int, moves: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Log priors (not normed) and noise, float64: quarters, so that sums are exact and often tie.
+
+    Illegal moves have -inf; some rows have a single legal move.
+    """
     generator = seeded(seed)
-    levels = torch.tensor([-1.5, -0.0, 0.0, 0.25, 2.0])
-    logits = levels[torch.randint(0, 5, (games, moves), generator=generator)]
-    legal = torch.rand(games, moves, generator=generator) < torch.rand(
-        games, 1, generator=generator
-    )
+    prior, noise = torch.randint(-4, 5, (2, games, moves), generator=generator) / 4
+    shares = torch.rand(games, 1, generator=generator)
+    legal = torch.rand(games, moves, generator=generator) < shares
     legal[torch.arange(games), torch.randint(0, moves, (games,), generator=generator)] = True
-    return logits, legal
+    prior[::2] *= -1  # makes -0 of 0
+    return prior.double().masked_fill(~legal, -math.inf), noise.double()
 
 
-def naive_log_priors(logits: list[float], legal: list[bool]) -> dict[int, float]:
-    allowed = {cell: logit for cell, logit in enumerate(logits) if legal[cell]}
-    total = math.fsum(math.exp(logit) for logit in allowed.values())
-    return {cell: logit - math.log(total) for cell, logit in allowed.items()}
+def by_prior(prior: list[float]) -> list[int]:
+    """Legal moves, the likeliest first, ties to the lower cell."""
+    legal = [cell for cell, entry in enumerate(prior) if entry > -math.inf]
+    return sorted(legal, key=lambda cell: (-prior[cell], cell))
 
 
-def case_of(games: int, moves: int, seed: int, device: torch.device) -> tuple[Tensor, list[dict[int, float]]]:
-    """Log priors, and the same by naive Python."""
-    logits, legal = random_case(games, moves, seed)
-    prior = log_priors(logits.to(device), legal.to(device))
-    return prior, [naive_log_priors(*row) for row in zip(logits.tolist(), legal.tolist(), strict=True)]
+CASES = [(4, 1), (4, 3), (9, 9), (25, 5), (121, 8), (361, 100)]
+
+
+@pytest.mark.parametrize(("moves", "width"), CASES)
+def test_candidates_agree_with_naive_sorting(moves: int, width: int, device: torch.device) -> None:
+    """Higher score first, then higher prior, then lower cell; with noise and without."""
+    prior, noise = (part.to(device) for part in scores_of_cases(60, moves, moves))
+    heat = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64, device=device).repeat(20)
+    for draws in (noise, None):
+        found = choose_candidates(prior, draws, heat, width)
+        for field in (found.cells, found.legal, found.log_priors, found.scores, found.ranks):
+            assert field.shape == (60, width)
+        scores = prior if draws is None else prior + heat[:, None] * draws
+        for row, (logs, total) in enumerate(zip(prior.tolist(), scores.tolist(), strict=True)):
+            ranked = by_prior(logs)
+            want = sorted(ranked, key=lambda cell: (-total[cell], ranked.index(cell)))[:width]
+            legal = found.legal[row].tolist()
+            assert legal == [place < len(want) for place in range(width)]
+            assert found.cells[row, : len(want)].tolist() == want
+            assert len(set(found.cells[row].tolist())) == width
+            assert found.log_priors[row, : len(want)].tolist() == [logs[cell] for cell in want]
+            assert found.scores[row, : len(want)].tolist() == [total[cell] for cell in want]
+            assert found.ranks[row, : len(want)].tolist() == [ranked.index(c) for c in want]
+            assert (found.log_priors[row, len(want) :] == -math.inf).all()
+
+
+@pytest.mark.parametrize(("moves", "width"), CASES)
+def test_top_moves_agree_with_naive_sorting(moves: int, width: int, device: torch.device) -> None:
+    """Logits of every kind: zeros of both signs, the smallest, the largest, neighbours in bits."""
+    generator = seeded(moves)
+    one = torch.tensor(1.0)
+    kinds = torch.tensor(
+        [0.0, -0.0, 1e-45, -1e-45, 1.0, -1.0, 3e38, -3e38, 2.5, float(one.nextafter(2 * one))]
+    )
+    few = kinds[torch.randint(0, len(kinds), (60, moves), generator=generator)]
+    many = torch.randn(60, moves, generator=generator)
+    logits = torch.cat([few, many, torch.zeros(10, moves)])
+    legal = scores_of_cases(len(logits), moves, moves)[0] > -math.inf
+    found = top_moves(logits.to(device), legal.to(device), width).tolist()
+    for row, (cells, scores) in enumerate(zip(found, logits.tolist(), strict=True)):
+        allowed = legal[row].nonzero()[:, 0].tolist()
+        want = sorted(allowed, key=lambda cell: (-scores[cell], cell))[:width]
+        assert cells[: len(want)] == want
+        assert len(set(cells)) == width
+        assert all(0 <= cell < moves for cell in cells)
+
+
+def candidates_with_values(
+    moves: int, width: int, device: torch.device
+) -> tuple[Tensor, Candidates, Tensor]:
+    """Log priors that sum to 1, candidates with noise, and q in halves; NaN where masked."""
+    prior, noise = (part.to(device) for part in scores_of_cases(60, moves, moves + 1))
+    prior = prior.log_softmax(1)
+    heat = torch.full((60,), 0.5, dtype=torch.float64, device=device)
+    found = choose_candidates(prior, noise, heat, width)
+    q = torch.randint(-2, 3, (60, width), generator=seeded(moves)).to(device) / 2
+    q[::3] *= -1
+    return prior, found, q.masked_fill(~found.legal, math.nan)
+
+
+@pytest.mark.parametrize(("moves", "width"), CASES)
+@pytest.mark.parametrize("unlike", [False, True])
+def test_choice_agrees_with_naive_sorting(
+    moves: int, width: int, unlike: bool, device: torch.device
+) -> None:
+    """Largest s + c * q, or q alone; ties to the higher prior, then to the lower cell."""
+    prior, candidates, q = candidates_with_values(moves, width, device)
+    weights = torch.tensor([math.inf, 0.0, 1.5, 100.0], dtype=torch.float64, device=device)
+    weight = weights.repeat(15) if unlike else weights[:1].expand(60)
+    chosen = choose_among(candidates, q, weight).tolist()
+    for row, place in enumerate(chosen):
+        ranked = by_prior(prior[row].tolist())
+        cells, scores, values = (
+            part[row].tolist() for part in (candidates.cells, candidates.scores, q)
+        )
+        c = float(weight[row])
+
+        def total(k: int) -> float:
+            return float(values[k] if math.isinf(c) else scores[k] + c * values[k])  # noqa: B023
+
+        legal = [k for k in range(width) if cells[k] in ranked]
+        assert place == min(legal, key=lambda k: (-total(k), ranked.index(cells[k])))
+
+
+@pytest.mark.parametrize(("moves", "width"), CASES)
+def test_improved_policy_agrees_with_naive_sums(
+    moves: int, width: int, device: torch.device
+) -> None:
+    prior, candidates, q = candidates_with_values(moves, width, device)
+    value = torch.rand(60, generator=seeded(1)).to(device) * 2 - 1
+    found = improved_policy(prior, candidates, q, value)
+    assert found.dtype == torch.float32
+    assert found.sum(1).tolist() == pytest.approx([1.0] * 60, rel=1e-6)
+    assert not found[prior == -math.inf].any()
+    for row, got in enumerate(found.tolist()):
+        logs, cells = prior[row].tolist(), candidates.cells[row].tolist()
+        values = dict(zip(cells, q[row].tolist(), strict=True))
+        searched = {c: v for c, v in values.items() if logs[c] > -math.inf}
+        mass = math.fsum(math.exp(logs[cell]) for cell in searched)
+        mean = math.fsum(math.exp(logs[cell]) * v for cell, v in searched.items()) / mass
+        other = (value[row].item() + mean) / 2
+        weights = [math.exp(log + 4 * searched.get(c, other)) for c, log in enumerate(logs)]
+        assert got == pytest.approx([w / math.fsum(weights) for w in weights], rel=1e-6, abs=1e-12)
+
+
+def test_log_priors_are_the_policy_of_legal_moves(device: torch.device) -> None:
+    logits = torch.tensor([[1.0, 2.0, 100.0, -3.0], [0.0, 0.0, 0.0, 0.0]], device=device)
+    legal = torch.tensor([[True, True, False, True], [False, True, False, False]], device=device)
+    found = log_priors(logits, legal)
+    assert found.dtype == torch.float64
+    weights = [math.exp(1), math.exp(2), 0.0, math.exp(-3)]
+    want = [[weight / sum(weights) for weight in weights], [0.0, 1.0, 0.0, 0.0]]
+    assert found.exp().tolist() == [pytest.approx(row, rel=1e-12) for row in want]
+    # Logits that differ in the last bit of a float32 stay apart.
+    near = torch.tensor([[1.0, 1.0 + 2**-23, -8.0]], device=device)
+    first, second, _ = log_priors(near, torch.ones_like(near, dtype=torch.bool))[0].tolist()
+    assert second > first
+
+
+@pytest.mark.parametrize("size", [3, 5, 11, 19])
+def test_uniform_openings_take_any_cell_and_are_keyed(size: int, device: torch.device) -> None:
+    ids = torch.arange(max(20_000, 100 * size**2), device=device)
+    cells = uniform_cells(3, ids, size**2)
+    assert cells.dtype == torch.int64
+    assert_uniform(cells, size**2)
+    if size == 3:
+        assert_uniform(cells[:-1] * 9 + cells[1:], 81)
+    for rows in (ids.flip(0), ids[5:6], ids[100:107]):
+        assert torch.equal(uniform_cells(3, rows, size**2), cells[rows])
+    same = (uniform_cells(4, ids, size**2) == cells).long()
+    assert_distributed(same, torch.tensor([1 - size**-2, size**-2], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [3, 11, 19])
+def test_temperature_falls_evenly_from_1_to_a_tenth(size: int, device: torch.device) -> None:
+    plies = torch.arange(size * size + 1, device=device)
+    found = scheduled_temperature(plies, size)
+    assert found.dtype == torch.float64
+    want = [1.0 - 0.9 * min(ply / size, 1.0) for ply in range(size * size + 1)]
+    assert found.tolist() == pytest.approx(want, abs=1e-7)
+
+
+@pytest.mark.parametrize(("moves", "width"), CASES)
+def test_the_fairest_move_agrees_with_naive_sorting(
+    moves: int, width: int, device: torch.device
+) -> None:
+    """Nearest 0 from either side; ties to the higher prior, then to the lower cell."""
+    prior, candidates, q = candidates_with_values(moves, width, device)
+    found = fairest_move(candidates, q).tolist()
+    for row, cell in enumerate(found):
+        ranked = by_prior(prior[row].tolist())
+        cells, values = candidates.cells[row].tolist(), q[row].tolist()
+        legal = [k for k in range(width) if cells[k] in ranked]
+        best = min(legal, key=lambda k: (abs(values[k]), ranked.index(cells[k])))
+        assert cell == cells[best]
+
+
+def test_openings_are_known_by_name() -> None:
+    assert [check_opening(name) for name in OPENINGS] == ["uniform", "policy", "empty"]
+    for name in ("", "Uniform", "random"):
+        with pytest.raises(SettingError):
+            check_opening(name)

@@ -127,6 +127,12 @@ class Positions:
         """The chosen rows: a slice, or an int64 or bool tensor `[K]`."""
         return Positions(self.labels[rows], self.blue_to_move[rows], self.finished[rows])
 
+    def to(self, device: torch.device | str) -> "Positions":
+        """The same positions on another device."""
+        return Positions(
+            self.labels.to(device), self.blue_to_move.to(device), self.finished.to(device)
+        )
+
     def put(self, rows: Tensor, parts: "Positions") -> "Positions":
         """The batch with `parts` (K positions) in the place of rows int64 `[K]`."""
         return Positions(

@@ -5,7 +5,6 @@ past `LIMIT`, and every fault is a `CheckpointError` of one line that names the 
 """
 
 import os
-import secrets
 import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from hex_ai.atomic_files import atomic_file
 from hex_ai.errors import CheckpointError
 
 StrPath = str | os.PathLike[str]
@@ -136,23 +136,14 @@ def write_atomically(path: StrPath, pieces: Iterable[bytes], packed: bool) -> No
     Raises:
       OSError: the file cannot be written; nothing of it is left.
     """
-    target = Path(path)
-    draft = target.with_name(f".hex_ai-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(draft, "xb") as file:
-            if packed:
-                # Weights hardly pack: the first level saves as much as the last. With no name
-                # and no time in it, equal content gives an equal file.
-                with GzipFile("", "wb", 1, file, mtime=0) as stream:
-                    stream.writelines(pieces)
-            else:
-                file.writelines(pieces)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    with atomic_file(Path(path)) as file:
+        if packed:
+            # Weights hardly pack: the first level saves as much as the last. With no name and no
+            # time in it, equal content gives an equal file.
+            with GzipFile("", "wb", 1, file, mtime=0) as stream:
+                stream.writelines(pieces)
+        else:
+            file.writelines(pieces)
 
 
 def specs(state: Mapping[str, Tensor]) -> dict[str, Spec]:
@@ -191,13 +182,3 @@ def require_finite(state: Mapping[str, Tensor]) -> None:
         # Either extreme is NaN where any weight is; much faster than looking at all of them.
         if not bool(torch.stack(torch.aminmax(tensor.detach())).isfinite().all()):
             raise CheckpointError(f"{name!r} holds weights that are not finite")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name last through a power cut; only POSIX can open a folder for that."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

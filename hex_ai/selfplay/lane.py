@@ -130,6 +130,7 @@ class Lane:
         network: str,
     ) -> None:
         self.settings, self.collector, self.network = settings, collector, network
+        self.device = device
         self.searches = 0
         self._next_ids = game_ids
         self._positions = Positions.empty(slots, settings.board_size, device)
@@ -142,6 +143,13 @@ class Lane:
     def __len__(self) -> int:
         """Games under way."""
         return len(self._ids)
+
+    def place(self, positions: Positions, plies: Tensor) -> None:
+        """Puts other unfinished positions (`S`) and their plies (int64 `[S]`) into the slots.
+
+        The records of these games lack what came before: it is for measuring at mixed plies.
+        """
+        self._positions, self._plies = positions, plies
 
     @torch.no_grad()
     def step(self) -> list[GameRecord]:

@@ -17,6 +17,16 @@ from hex_ai.selfplay.lane import Lane, SelfPlaySettings
 from hex_ai.selfplay.records import GameRecord
 
 
+class LaneWatcher:
+    """Is told how lanes get on, in the thread that runs them. This one does nothing with it."""
+
+    def started(self, lane: Lane) -> None:
+        """Called once for each lane, before its first step."""
+
+    def stepped(self, lane: Lane) -> None:
+        """Called after each step of a lane. An exception stops the play."""
+
+
 class GameIds:
     """Hands out game ids, each once, to any number of threads."""
 
@@ -47,6 +57,9 @@ class Lanes:
       workers: lanes; more than one run in threads over a `GlobalPositionCollector`.
       batched: false asks the model about one position at a time.
       batch_size, max_batch_delay_ms: see `GlobalPositionCollector`.
+      device: where positions live.
+      network: digest written into the records.
+      watcher: is told of every step.
     """
 
     def __init__(
@@ -61,6 +74,7 @@ class Lanes:
         max_batch_delay_ms: float = 0.0,
         device: torch.device | str = "cpu",
         network: str = "",
+        watcher: LaneWatcher | None = None,
     ) -> None:
         for name, count in (("games in flight", games_in_flight), ("workers", workers)):
             if count < 1:
@@ -71,6 +85,7 @@ class Lanes:
         self.games_in_flight, self.workers = games_in_flight, min(workers, games_in_flight)
         self.batched, self.batch_size, self.delay = batched, batch_size, max_batch_delay_ms
         self.device, self.network = torch.device(device), network
+        self.watcher = watcher or LaneWatcher()
         self.searches = 0
 
     def play(self, ids: Iterable[int]) -> Generator[list[GameRecord], None, None]:
@@ -90,10 +105,12 @@ class Lanes:
         self, collector: Collector, ids: GameIds, slots: int
     ) -> Generator[list[GameRecord], None, None]:
         lane = Lane(self.settings, collector, ids, slots, self.device, self.network)
+        self.watcher.started(lane)
         while len(lane):
             before = lane.searches
             games = lane.step()
             self.searches += lane.searches - before
+            self.watcher.stepped(lane)
             yield games
 
     def _play_threads(self, ids: GameIds) -> Generator[list[GameRecord], None, None]:

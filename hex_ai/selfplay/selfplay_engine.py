@@ -34,7 +34,7 @@ from hex_ai.selfplay.game_store import (
     shard_paths,
 )
 from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes
+from hex_ai.selfplay.lanes import Lanes, LaneWatcher
 from hex_ai.selfplay.records import SCHEMA_VERSION, GameRecord
 
 # Games in flight where nobody says otherwise: enough rows a level to fill the largest batch shape
@@ -66,8 +66,10 @@ class SelfPlayEngine:
       device: `auto` (cuda, mps, cpu in that order), `cpu`, `cuda` or `mps`.
       precision: `auto`, `float32` or `bfloat16`.
       runtime: `auto`, `eager` or `compiled`.
+      plan: an inference plan to use instead of what device, precision and runtime ask for.
       output_dir: folder to store games in; without it they are only yielded.
       resume: go on with the run in `output_dir`, under the inference plan noted there.
+      watcher: is told of every step of every lane.
       settings: fields of `SelfPlaySettings`, which decide the games: `board_size=11`, `seed=7`, …
 
     Raises:
@@ -91,8 +93,10 @@ class SelfPlayEngine:
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
+        plan: InferencePlan | None = None,
         output_dir: str | Path | None = None,
         resume: bool = False,
+        watcher: LaneWatcher | None = None,
         **settings: Any,
     ) -> None:
         unknown = sorted(set(settings) - set(SelfPlaySettings.__dataclass_fields__))
@@ -108,7 +112,9 @@ class SelfPlayEngine:
         }
         self.output_dir = Path(output_dir) if output_dir is not None else None
         self._resume = resume
-        plan = self._noted_plan() or default_plan(resolve_device(device), runtime, precision)
+        plan = (
+            self._noted_plan() or plan or default_plan(resolve_device(device), runtime, precision)
+        )
         torch.set_num_threads(plan.threads)
         self.inference = ModelInference(
             network, plan, cache_size=cache_size, deduplicate=deduplicate
@@ -123,6 +129,7 @@ class SelfPlayEngine:
             max_batch_delay_ms=max_batch_delay_ms,
             device=plan.device,
             network=self.digest,
+            watcher=watcher,
         )
         self.totals = GameTotals()
         self._prepared = False
@@ -224,7 +231,7 @@ class SelfPlayEngine:
     def _generate_stored(self, folder: Path, ids: range) -> Generator[GameRecord, None, None]:
         """Plays what the folder lacks of `ids`; yields games once their shard is closed."""
         with GameStore(folder, self.run_description(), resume=self._resume) as store:
-            stray = sorted(store.finished.difference(ids))
+            stray = sorted(game_id for game_id in store.finished if game_id not in ids)
             if stray:
                 raise StoreError(f"{folder}: holds game {stray[0]}, which was not asked for")
             waiting = _Shard()

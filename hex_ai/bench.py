@@ -196,8 +196,6 @@ def _measure(
 ) -> dict[str, Any]:
     """Counts and seconds of one run of one mode."""
     single = mode in ("individual", "plan-style")
-    if single:
-        plan = plan.with_shapes((1,))
     if mode == "plan-style":
         plan = InferencePlan(plan.device, "eager", "float32", (1,), plan.threads)
     clock = _Clock(probe, settings.seconds)

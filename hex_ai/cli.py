@@ -313,6 +313,8 @@ def bench(
     if model is not None and (channels is not None or blocks is not None):
         raise SettingError("--model and --channels/--blocks exclude each other")
     place = resolve_device(device)
+    if games_in_flight is None:
+        games_in_flight = DEFAULT_GAMES_IN_FLIGHT[place.type]
     settings = BenchSettings(
         board_size=board_size,
         search_widths=parse_widths(search_widths),
@@ -320,7 +322,7 @@ def bench(
         modes=tuple(modes.split(",")),
         seconds=seconds,
         repeats=repeats,
-        games_in_flight=games_in_flight or DEFAULT_GAMES_IN_FLIGHT[place.type],
+        games_in_flight=games_in_flight,
     )
     if channels is None and blocks is None:
         network = load_checkpoint(model or default_model_path()).network

@@ -26,9 +26,7 @@ cli training.__main__
 """
 
 FLOOR_OF = {
-    name: number
-    for number, line in enumerate(FLOORS.strip().splitlines())
-    for name in line.split()
+    name: number for number, line in enumerate(FLOORS.strip().splitlines()) for name in line.split()
 }
 
 

@@ -57,7 +57,8 @@ class SelfPlayEngine:
     Args:
       model_path: checkpoint to play with; by default the one that comes with the package.
       model: a network to play with instead; it is copied.
-      use_batched_inference: false asks the network about one position at a time.
+      use_batched_inference: false asks the network about one position at a time, in batches of 1
+        and without a cache: the baseline to compare with.
       games_in_flight: games that share batches; by default `DEFAULT_GAMES_IN_FLIGHT`.
       num_workers: lanes; with two or more, collection and inference overlap.
       batch_size, max_batch_delay_ms: when the shared collector of several workers starts a batch.
@@ -115,6 +116,10 @@ class SelfPlayEngine:
         plan = (
             self._noted_plan() or plan or default_plan(resolve_device(device), runtime, precision)
         )
+        if not use_batched_inference:
+            plan, cache_size = plan.with_shapes((1,)), 0
+        if games_in_flight is None:
+            games_in_flight = DEFAULT_GAMES_IN_FLIGHT[plan.device]
         torch.set_num_threads(plan.threads)
         self.inference = ModelInference(
             network, plan, cache_size=cache_size, deduplicate=deduplicate
@@ -122,7 +127,7 @@ class SelfPlayEngine:
         self.lanes = Lanes(
             self.inference,
             self.settings,
-            games_in_flight=games_in_flight or DEFAULT_GAMES_IN_FLIGHT[plan.device],
+            games_in_flight=games_in_flight,
             workers=num_workers,
             batched=use_batched_inference,
             batch_size=batch_size,
@@ -164,8 +169,9 @@ class SelfPlayEngine:
     def prepare(self) -> InferencePlan:
         """Loads, compiles and compares what the plan names, so that play can start at once."""
         if not self._prepared:
-            noted = self._noted_plan()
-            if self.inference.prepare(self.settings.board_size) != (noted or self.inference.plan):
+            wanted = self.inference.plan
+            kept = self.inference.prepare(self.settings.board_size)
+            if self._noted_plan() is not None and kept != wanted:
                 raise StoreError(f"{self.output_dir}: its inference plan cannot be kept here")
             self._prepared = True
         return self.inference.plan

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hex_ai import __version__
 from hex_ai.bench import MODES, BenchSettings, run_bench
+from hex_ai.board_svg import board_svg
 from hex_ai.board_text import board_text
 from hex_ai.errors import HexAIError, RecordError, SettingError, StoreError
 from hex_ai.formats.trmph import read_trmph, write_trmph
@@ -31,6 +32,7 @@ from hex_ai.selfplay.game_store import (
     read_summary,
     shard_paths,
     write_json,
+    write_text,
 )
 from hex_ai.selfplay.records import RED, SWAP, GameRecord
 from hex_ai.selfplay.replay import find_faults, replay
@@ -215,17 +217,12 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def print_game(game: GameRecord, ply: int | None = None) -> None:
-    """Prints the board of a game after `ply` plies, by default the last, and its last move."""
-    positions = replay(game.board_size, [int(move) for move in game.moves])
-    ply = len(game.moves) if ply is None else ply
-    if not 0 <= ply <= len(game.moves):
-        raise SettingError(f"ply {ply} is outside 0 to {len(game.moves)}")
-    last = int(game.moves[ply - 1]) if ply else None
-    out.print(board_text(positions[ply], last))
-    name = "none" if last is None else "swap" if last == SWAP else cell_name(last, game.board_size)
+def print_game(game: GameRecord) -> None:
+    """Prints the last board of a game."""
+    moves = [int(move) for move in game.moves]
+    out.print(board_text(replay(game.board_size, moves)[-1], moves[-1]))
     winner = "Red" if game.winner == RED else "Blue"
-    out.print(f"game {game.game_id}, ply {ply} of {len(game.moves)}: {name}; won by {winner}")
+    out.print(f"game {game.game_id}: {len(moves)} plies, won by {winner}")
 
 
 @app.command()
@@ -233,21 +230,28 @@ def show(
     source: Annotated[str, typer.Argument(help="folder of a run, or a TRMPH line")],
     game: Annotated[int, typer.Option(help="id of the game in the folder")] = 0,
     ply: Annotated[int | None, typer.Option(help="plies to play; default: all")] = None,
+    svg: Annotated[Path | None, typer.Option(help="draw it into this file instead")] = None,
 ) -> None:
     """Show a game's board."""
     if "#" in source:
         line = read_trmph(source)
-        positions = replay(line.board_size, line.moves)
-        ply = len(line.moves) if ply is None else ply
-        if not 0 <= ply <= len(line.moves):
-            raise SettingError(f"ply {ply} is outside 0 to {len(line.moves)}")
-        out.print(board_text(positions[ply], line.moves[ply - 1] if ply else None))
+        size, moves = line.board_size, list(line.moves)
+    else:
+        found = next((record for record in read_games(source) if record.game_id == game), None)
+        if found is None:
+            raise SettingError(f"{source}: holds no game {game}")
+        size, moves = found.board_size, found.moves.tolist()
+    ply = len(moves) if ply is None else ply
+    if not 0 <= ply <= len(moves):
+        raise SettingError(f"ply {ply} is outside 0 to {len(moves)}")
+    position = replay(size, moves[:ply])[-1]
+    last = moves[ply - 1] if ply else None
+    if svg is not None:
+        write_text(svg, board_svg(position, last))
         return
-    for record in read_games(source):
-        if record.game_id == game:
-            print_game(record, ply)
-            return
-    raise SettingError(f"{source}: holds no game {game}")
+    name = "none" if last is None else "swap" if last == SWAP else cell_name(last, size)
+    out.print(board_text(position, last))
+    out.print(f"ply {ply} of {len(moves)}: {name}")
 
 
 @app.command()

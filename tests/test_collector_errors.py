@@ -21,6 +21,7 @@ from thread_crew import (
     Planned,
     ask,
     rows_of,
+    rows_waiting,
     start_asking,
 )
 from torch import Tensor
@@ -83,6 +84,20 @@ def test_after_an_error_no_older_answer_comes() -> None:
         for seed in range(5):
             ask(collector, drawn(3, 4, seed))
         assert heard == []
+
+
+def test_after_an_error_nothing_of_its_round_waits_on(crew: Crew) -> None:
+    """The five bad rows are a batch, the two good ones would wait for more."""
+    model = HashEvaluator(fail_on_finished)
+    with GlobalPositionCollector(model, 6, NEVER) as collector:
+        idler = Idler(crew, collector)
+        for board in (drawn(5, 4, 1).retire(torch.arange(5) == 3), drawn(2, 4, 2)):
+            collector.request_value(board, lambda _: pytest.fail("an answer came"))
+        with pytest.raises(Planned):
+            collector.process_batches()
+        assert rows_waiting(collector) == 0
+        idler.let_go()
+    assert rows_of(model) == [5]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of POSIX")
@@ -182,10 +197,16 @@ def test_close_in_a_callback(crew: Crew) -> None:
 
 
 def test_close_in_the_model(crew: Crew) -> None:
-    model = HashEvaluator(lambda _: collector.close())
-    collector = GlobalPositionCollector(model, MANY, NEVER)
+    closed: list[bool] = []
+
+    def close(_: Positions) -> None:
+        collector.close()
+        closed.append(True)
+
+    collector = GlobalPositionCollector(HashEvaluator(close), MANY, NEVER)
     crew.start(ask, collector, drawn(1, 4, 1))
     crew.join()
+    assert closed == [True]
     assert isinstance(error_of(collector), CollectorError)
     collector.close()
 

@@ -22,7 +22,7 @@ from hex_ai.inference.evaluation_cache import (
     orient,
 )
 from hex_ai.inference.inference_plan import default_plan
-from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.model_inference import ModelInference, _distinct
 
 Share = Callable[[int, int], int]
 
@@ -56,6 +56,46 @@ def test_the_table_holds_the_last_whole_row_written_to_each_slot(
         right_logits, right_values = evaluation_of(*universe[known].unbind(1))
         assert torch.equal(logits, right_logits)
         assert torch.equal(values, right_values)
+
+
+class WrittenOnce:
+    """Stands for a tensor of the table, and lets no write name a slot twice but the spare one.
+
+    Which of two rows wins there is not defined, and need not be the same in the other tensors.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __getitem__(self, slots: Tensor) -> Tensor:
+        return self._tensor[slots]
+
+    def __setitem__(self, slots: Tensor, rows: Tensor) -> None:
+        kept = slots[slots != len(self._tensor) - 1].tolist()
+        assert len(kept) == len(set(kept))
+        self._tensor[slots] = rows
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 7, 64])
+def test_no_slot_is_written_twice_at_once(capacity: int, device: torch.device) -> None:
+    cache = EvaluationCache(capacity, 9, device)
+    for name in ("_keys", "_checks", "_logits", "_values"):
+        setattr(cache, name, WrittenOnce(getattr(cache, name)))
+    keys = torch.randint(-50, 50, (200,), generator=seeded(1)).to(device)
+    cache.write(keys, keys, *evaluation_of(keys, keys))
+    assert bool(cache.find(keys[-1:], keys[-1:])[0])
+
+
+def test_equal_rows_are_found_and_only_those(device: torch.device) -> None:
+    """Keys may collide; then the checks decide."""
+    generator = seeded(3)
+    for kinds in (1, 2, 5, 50):
+        keys = torch.randint(-kinds, kinds, (60,), generator=generator).to(device)
+        for checks in (keys * 7, torch.randint(-2, 2, (60,), generator=generator).to(device)):
+            first, owner = _distinct(keys, checks)
+            assert torch.equal(keys[first][owner], keys)
+            assert torch.equal(checks[first][owner], checks)
+        assert len(_distinct(keys, keys * 7)[0]) == distinct(keys)
 
 
 def test_an_empty_table_knows_nothing(device: torch.device) -> None:

@@ -72,7 +72,7 @@ def test_a_worker_that_ends_releases_the_others(crew: Crew, end: BaseException |
         assert model.batches == []
         idler.let_go()
         assert crew.join(*askers) == [None, None]
-        assert crew.join(0) == [end]
+        assert crew.join(idler.number) == [end]
     assert rows_of(model) == [5]
 
 

@@ -103,11 +103,12 @@ class Idler:
         def idle() -> None:
             with collector.worker():
                 here.set()
-                assert self._go.wait(PATIENCE)
+                # So long that nobody is released because the idler lost patience first.
+                assert self._go.wait(3 * PATIENCE)
                 if end is not None:
                     raise end
 
-        crew.start(idle)
+        self.number = crew.start(idle)
         assert here.wait(PATIENCE)
 
     def let_go(self) -> None:

@@ -191,9 +191,14 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Writes JSON whole or not at all. Raises `StoreError` if it cannot be written."""
+    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text whole or not at all. Raises `StoreError` if it cannot be written."""
     try:
         with atomic_file(path) as file:
-            file.write(json.dumps(data, indent=2, allow_nan=False).encode() + b"\n")
+            file.write(text.encode())
     except OSError as error:
         raise _failed(path, error) from error
 

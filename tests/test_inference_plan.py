@@ -191,6 +191,21 @@ def test_out_of_memory_goes_down_to_a_smaller_shape(
     assert model.stats.network_calls == len(network.calls)
 
 
+def test_what_was_evaluated_before_memory_ran_out_is_kept(device: torch.device) -> None:
+    def fail_later(planes: Tensor) -> None:
+        if network.calls and len(planes) > 8:
+            raise torch.OutOfMemoryError
+
+    network = HashNetwork(fail_later)
+    model = ModelInference(network, plan_for(device, 8, 32), deduplicate=False)
+    positions = random_positions(60, 4, 2, device)
+    answer = model.batch_infer(positions)
+    expected = ModelInference(HashNetwork(), plan_for(device, 60)).batch_infer(positions)
+    assert torch.equal(answer[0], expected[0])
+    assert torch.equal(answer[1], expected[1])
+    assert network.calls == [32, 8, 8, 8, 8]
+
+
 def test_out_of_memory_with_the_smallest_shape_is_an_error(device: torch.device) -> None:
     model = ModelInference(HashNetwork(memory_for(7)), plan_for(device, 8, 32))
     with pytest.raises(NetworkError, match="out of memory with batches of 8") as caught:
@@ -222,11 +237,14 @@ def test_prepare_gives_up_shapes_that_memory_does_not_hold(
     assert set(network.calls) <= {8, 32}
 
 
+@pytest.mark.parametrize("other", [0.5, torch.inf])
 @pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("part", [0, 1])
 def test_what_is_not_finite_is_an_error_and_not_remembered(
-    part: int, number: float, device: torch.device
+    part: int, number: float, other: float, device: torch.device
 ) -> None:
+    """Also where two infinities could cancel each other out."""
+
     class Broken(HashNetwork):
         broken = True
 
@@ -234,7 +252,7 @@ def test_what_is_not_finite_is_an_error_and_not_remembered(
             answer = super().forward(planes)
             if self.broken:
                 answer[part].view(len(planes), -1)[3, -1] = number
-                answer[0][2, 0] = -number
+                answer[0][2, 0] = other
             return answer
 
     network = Broken()

@@ -2,7 +2,7 @@
 
     python benchmarks/strength.py [CHECKPOINT] [--sizes 5,7,9,11] [--games 200]
 
-Every opening cell, or an even spread of them, is played twice, once with each colour; nobody swaps. Moves
+Every opening cell, or an even spread of them, is played twice, once with each colour. Moves
 are those of temperature 0, so openings are what makes games differ. Prints wins of the first side
 with a 95 % interval (Wilson).
 """

@@ -6,9 +6,11 @@ few steps. The meaning of every figure is in docs/bench.md.
 """
 
 import copy
+import math
 import platform
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,10 +65,12 @@ class BenchSettings:
     games_in_flight: int = 128
 
     def __post_init__(self) -> None:
+        self.games()
         for mode in self.modes:
             if mode not in MODES:
                 raise SettingError(f"mode {mode!r} is not one of {', '.join(MODES)}")
-        if not self.modes or self.seconds <= 0 or min(self.repeats, self.games_in_flight) < 1:
+        counts = (self.repeats, self.games_in_flight, len(self.modes))
+        if not 0 < self.seconds < math.inf or min(counts) < 1:
             raise SettingError("modes, seconds, repeats and games in flight must be positive")
 
     def games(self) -> SelfPlaySettings:
@@ -151,6 +155,7 @@ class _Clock(LaneWatcher):
     def __init__(self, probe: Sequence[GameRecord], seconds: float) -> None:
         self._probe, self._seconds = probe, seconds
         self._steps = 0
+        self._lock = threading.Lock()
         self.engine: SelfPlayEngine | None = None
         self.marks: list[tuple[float, dict[str, Any]]] = []
 
@@ -159,13 +164,15 @@ class _Clock(LaneWatcher):
         lane.place(positions.to(lane.device), plies.to(lane.device))
 
     def stepped(self, lane: Lane) -> None:
-        self._steps += 1
-        now = time.perf_counter()
-        if self._steps == WARM_UP_STEPS:
-            self.marks.append((now, self._counts()))
-        elif self._is_over(now):
-            self.marks.append((now, self._counts()))
-            raise _Enough
+        with self._lock:  # lanes step in threads of their own
+            self._steps += 1
+            now = time.perf_counter()
+            if self._steps == WARM_UP_STEPS:
+                self.marks.append((now, self._counts()))
+            elif self._is_over(now):
+                if len(self.marks) == 1:
+                    self.marks.append((now, self._counts()))
+                raise _Enough
 
     def _is_over(self, now: float) -> bool:
         enough_steps = self._steps >= WARM_UP_STEPS + LEAST_STEPS

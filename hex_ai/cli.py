@@ -47,7 +47,6 @@ app = typer.Typer(
     name="hex-ai",
     help="Self-play games of Hex, made fast.",
     add_completion=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -75,15 +74,39 @@ def run_safely(command: Callable[[], Any]) -> int:
         return _complain(error, error.exit_status)
     except Interrupted as interrupt:
         return interrupt.exit_status
-    except BrokenPipeError:
-        # Whoever read our output has had enough; that is no error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except _OutputLost as error:
+        return _give_up_output(error.cause)
+    except OSError as error:
+        return _give_up_output(error)
     except Exception as error:
         usage = getattr(error, "format_message", None)
         if usage is None:
             raise
         return _complain(usage(), SettingError.exit_status)
+
+
+class _OutputLost(Exception):
+    """Standard output cannot be written. Not an `OSError`, which typer would deal with itself."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _say(line: str) -> None:
+    """Prints a line of a result that may be long, and be piped."""
+    try:
+        print(line)
+    except OSError as error:
+        raise _OutputLost(error) from error
+
+
+def _give_up_output(error: OSError) -> int:
+    """Nothing more can be said on standard output; that a reader has had enough is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    return _complain(f"{error.filename or 'output'}: {error.strerror}", StoreError.exit_status)
 
 
 def _complain(error: object, status: int) -> int:
@@ -97,13 +120,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="say it, and end")
     ] = False,
 ) -> None:
     """Self-play games of Hex, made fast."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def parse_widths(text: str) -> tuple[int, ...]:
@@ -263,7 +289,7 @@ def export(
     if to != "trmph":
         raise SettingError(f"format {to!r} is not one of trmph")
     for game in read_games(folder):
-        print(write_trmph(game.board_size, game.moves.tolist(), game.winner))
+        _say(write_trmph(game.board_size, game.moves.tolist(), game.winner))
 
 
 @app.command()
@@ -279,9 +305,9 @@ def verify(folder: Folder) -> None:
         for game in games:
             if game.game_id in seen:
                 faults.append(f"game {game.game_id}: stored twice")
-            if game.network != run["network"]["digest"]:
+            if game.network != run["network"].get("digest"):
                 faults.append(f"game {game.game_id}: played by another network")
-            if game.board_size != run["settings"]["board_size"]:
+            if game.board_size != run["settings"].get("board_size"):
                 faults.append(f"game {game.game_id}: of another board size")
             seen.add(game.game_id)
     summary = read_summary(folder)
@@ -289,11 +315,11 @@ def verify(folder: Folder) -> None:
         wanted = range(summary["first_game"], summary["first_game"] + summary["num_games"])
         faults += [f"game {game_id}: missing" for game_id in wanted if game_id not in seen]
     for fault in faults[:20]:
-        print(fault)
+        _say(fault)
     if faults:
         raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
     state = "complete" if summary else "not finished yet"
-    print(f"{len(seen)} games, no faults, {state}")
+    _say(f"{len(seen)} games, no faults, {state}")
 
 
 @app.command()

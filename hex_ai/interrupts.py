@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal asked the command to end; `exit_status` is 128 + its number."""
+class Interrupted(BaseException):
+    """A signal asked the command to end; `exit_status` is 128 + its number.
+
+    Not a `KeyboardInterrupt`, which command-line libraries turn into a status of their own.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)

@@ -20,7 +20,7 @@ from torch import Tensor
 from hex_ai.game.positions import Positions
 from hex_ai.inference.fixed_tree_search import GlobalPositionCollector
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 THREADS = (1, 2, 3, 8, 32)
 BATCH_SIZES = (1, 2, 7, 64, 4096)
@@ -180,5 +180,5 @@ def test_every_request_of_every_thread_is_answered_once(share: Callable[[int, in
     combinations = list(itertools.product(THREADS, BATCH_SIZES, DELAYS))
     random.Random(4).shuffle(combinations)
     for combination in combinations[: share(12, len(combinations))]:
-        for seed in range(share(1, 4)):
+        for seed in range(share(1, 2)):
             run_crew(*combination, seed)

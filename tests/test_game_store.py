@@ -169,7 +169,7 @@ def test_a_write_that_fails_leaves_nothing_and_says_so_in_a_line(
         store.write(games[:2])
         with monkeypatch.context() as patch:
             if step == "write":
-                patch.setattr(game_store.pq, "write_table", full)
+                patch.setattr("pyarrow.parquet.write_table", full)
             else:
                 patch.setattr("os.fsync" if step == "sync" else "os.replace", full)
             with pytest.raises(StoreError) as failure:

@@ -26,7 +26,7 @@ def games() -> list[GameRecord]:
 
 def planted(game: GameRecord, ply: int, **entries: Any) -> GameRecord:
     """The record with other entries at one ply."""
-    fields = {name: getattr(game, name).copy() for name in entries}
+    fields: dict[str, Any] = {name: getattr(game, name).copy() for name in entries}
     for name, entry in entries.items():
         fields[name][ply] = entry
     return replace(game, **fields)
@@ -42,7 +42,7 @@ def longer(game: GameRecord) -> GameRecord:
     """The record with one more ply, not searched, on a cell that is still empty."""
     free = next(cell for cell in range(16) if cell not in stones(game))
     last = cut(game, 1)
-    fields = {
+    fields: dict[str, Any] = {
         name: np.concatenate([value, getattr(last, name)])
         for name, value in vars(game).items()
         if hasattr(value, "shape")

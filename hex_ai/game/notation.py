@@ -40,9 +40,11 @@ def cell_index(name: str, size: int) -> int:
     Raises:
       NotationError: not a cell name, or not on the board.
     """
-    match = CELL.fullmatch(name.lower())
+    match = CELL.fullmatch(name.lower()) if name.isascii() else None
     if match is None:
-        raise NotationError(f"{name!r} is not a cell: want letters, then a number, such as 'a1'")
+        raise NotationError(
+            f"{name[:20]!r} is not a cell: want letters, then a number, such as 'a1'"
+        )
     letters, digits = match.groups()
     # Bounded lengths keep absurd names from building huge integers.
     if len(letters) > 2 or len(digits) > 3:

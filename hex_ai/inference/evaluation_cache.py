@@ -10,6 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.move_choice import random_bits
 
@@ -59,20 +60,26 @@ class EvaluationCache:
     """`capacity` evaluations of positions with `moves` cells.
 
     Args:
-      capacity: entries, at least 1; each takes 4 * moves + 20 bytes.
+      capacity: entries, at least 1; each takes 4 * moves + 28 bytes.
       moves: A, cells of the board.
       device: where the table and every lookup live.
+
+    Raises:
+      SettingError: there is not so much memory.
     """
 
     def __init__(self, capacity: int, moves: int, device: torch.device) -> None:
         # The last slot takes the writes that lost their slot to another row; it is never read.
         slots = capacity + 1
         self.capacity, self.moves = capacity, moves
-        self._keys = torch.zeros(slots, dtype=torch.int64, device=device)
-        self._checks = torch.zeros(slots, dtype=torch.int64, device=device)
-        self._logits = torch.zeros(slots, moves, device=device)
-        self._values = torch.zeros(slots, device=device)
-        self._owner = torch.zeros(slots, dtype=torch.int64, device=device)
+        try:
+            self._logits = torch.zeros(slots, moves, device=device)
+            self._values = torch.zeros(slots, device=device)
+            self._keys = torch.zeros(slots, dtype=torch.int64, device=device)
+            self._checks = torch.zeros_like(self._keys)
+            self._owner = torch.zeros_like(self._keys)
+        except RuntimeError as error:
+            raise SettingError(f"cache size {capacity} does not fit into memory") from error
 
     def find(self, keys: Tensor, checks: Tensor) -> tuple[Tensor, Tensor]:
         """Looks up `[B]` positions: bool `[B]`, whether known, and int64 `[B]`, their slots."""

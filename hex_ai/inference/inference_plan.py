@@ -41,8 +41,13 @@ class InferencePlan:
             raise SettingError(f"runtime {self.runtime!r} is neither 'eager' nor 'compiled'")
         if self.precision not in PRECISIONS:
             raise SettingError(f"precision {self.precision!r} is not one of {list(PRECISIONS)}")
-        if not self.shapes or list(self.shapes) != sorted(set(self.shapes)) or self.shapes[0] < 1:
-            raise SettingError(f"batch shapes {self.shapes} are not ascending and positive")
+        if self.device not in ("cpu", "cuda", "mps"):
+            raise SettingError(f"device {self.device!r} is not one of cpu, cuda, mps")
+        for count in (*self.shapes, self.threads):
+            if type(count) is not int or count < 1:
+                raise SettingError(f"{count!r} is not a number of rows or threads")
+        if not self.shapes or list(self.shapes) != sorted(set(self.shapes)):
+            raise SettingError(f"batch shapes {self.shapes} are not ascending")
 
     @property
     def dtype(self) -> torch.dtype:

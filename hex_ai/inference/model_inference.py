@@ -19,7 +19,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from hex_ai.errors import NetworkError, SettingError, ShapeError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.evaluation_cache import EvaluationCache, Oriented, orient
-from hex_ai.inference.inference_plan import InferencePlan, default_plan
+from hex_ai.inference.inference_plan import ORIENTATION_RULE, InferencePlan, default_plan
 from hex_ai.inference.move_choice import random_bits
 from hex_ai.inference.network import for_inference
 
@@ -78,6 +78,8 @@ class ModelInference:
     ) -> None:
         if cache_size < 0:
             raise SettingError(f"cache size {cache_size} is negative")
+        if plan is not None and plan.orientation != ORIENTATION_RULE:
+            raise SettingError(f"orientation rule {plan.orientation!r} is not {ORIENTATION_RULE!r}")
         self.plan = plan or default_plan(torch.device("cpu"))
         self.device = torch.device(self.plan.device)
         self.stats = InferenceStats()
@@ -94,11 +96,11 @@ class ModelInference:
         bits, only the largest is kept. Returns the plan that is then in force.
         """
         shapes = self.plan.shapes
-        probe = _probe_positions(max(64, shapes[0]), size, self.device)
+        probe = _probe_positions(max(64, shapes[-1]), size, self.device)
         answers = [self._evaluate(orient(probe), (shape,)) for shape in shapes]
         if not all(_same_bits(answer, answers[-1]) for answer in answers):
-            log.warning("batch shapes %s disagree in the last bit: keeping %d", shapes, shapes[-1])
-            self.plan = self.plan.with_shapes(shapes[-1:])
+            log.warning("batch shapes %s disagree in the last bit: keeping the largest", shapes)
+            self.plan = self.plan.with_shapes(self.plan.shapes[-1:])
         self.stats = InferenceStats()
         return self.plan
 

@@ -125,7 +125,7 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         for name, low, high in (("channels", 8, 1024), ("blocks", 1, 100)):
             value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
+            if type(value) is not int or not low <= value <= high:
                 raise SettingError(f"{name} {value!r} is not a whole number from {low} to {high}")
 
 

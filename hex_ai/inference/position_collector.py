@@ -246,10 +246,13 @@ class GlobalPositionCollector:
                 self._waiting.append((worker, request))
             worker.open = set(requests)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._ended or not worker.open or worker.error)
-            answered, worker.answered = worker.answered, []
-            error, worker.error = worker.error, None
-            self._drop_requests(worker)
+            try:
+                self._changed.wait_for(lambda: self._ended or not worker.open)
+            finally:
+                # Also when a signal ends the wait: nothing old may meet the next exchange.
+                answered, worker.answered = worker.answered, []
+                error, worker.error = worker.error, None
+                self._drop_requests(worker)
         if error:
             raise error
         if len(answered) < len(requests):
@@ -283,7 +286,7 @@ class GlobalPositionCollector:
                 due_in = self._seconds_until_due()
                 if due_in is not None and due_in <= 0:
                     return self._take_batch()
-                self._changed.wait(due_in)
+                self._changed.wait(None if due_in is None else min(due_in, threading.TIMEOUT_MAX))
             return []
 
     def _seconds_until_due(self) -> float | None:
@@ -326,6 +329,7 @@ class GlobalPositionCollector:
                 return
             if isinstance(answer, Exception):
                 worker.error = answer
+                self._drop_requests(worker)
             else:
                 worker.answered.append((request, answer))
                 worker.open.remove(request)

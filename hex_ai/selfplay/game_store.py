@@ -23,6 +23,9 @@ from hex_ai.selfplay.records import GameRecord, Games
 RUN_FORMAT = "hex_ai-run"
 RUN_VERSION = 1
 
+# What must be the same for a run to be resumed.
+_RUN_PARTS = ("network", "settings", "plan")
+
 _SHARD = re.compile(r"games-([0-9]{6,})\.parquet")
 
 
@@ -71,6 +74,8 @@ class GameStore:
             raise StoreError(f"{self.folder}: holds a run already; --resume goes on with it")
         else:
             _require_same(self.folder, known, run)
+            # Until this sitting has ended, the summary of the last one would be wrong.
+            (self.folder / "summary.json").unlink(missing_ok=True)
         self.finished = {game_id for path in shards for game_id in _ids(path)}
         self._next_shard = 1 + max((_shard_number(path) for path in shards), default=-1)
 
@@ -98,7 +103,7 @@ class GameStore:
         self._next_shard += 1
         try:
             with atomic_file(path) as file:
-                pq.write_table(to_table(games), file, compression="zstd")
+                pq.write_table(to_table(games), file, compression="zstd", write_page_checksum=True)
         except OSError as error:
             raise _failed(path, error) from error
 
@@ -165,12 +170,14 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise _failed(path, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not JSON: {error}") from error
     if not isinstance(run, dict) or run.get("format") != RUN_FORMAT:
         raise StoreError(f"{path}: not the description of a run")
     if run.get("version") != RUN_VERSION:
         raise StoreError(f"{path}: version {run.get('version')}, this package reads {RUN_VERSION}")
+    if not all(isinstance(run.get(part), dict) for part in _RUN_PARTS):
+        raise StoreError(f"{path}: lacks one of {', '.join(_RUN_PARTS)}")
     return cast(dict[str, Any], run)
 
 
@@ -184,7 +191,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise _failed(path, error) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StoreError(f"{path}: not the summary of a run") from error
     return cast(dict[str, Any], summary)
 
@@ -215,8 +222,8 @@ def _lock(folder: Path) -> BinaryIO:
 
 
 def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for part in ("network", "settings", "plan"):
-        before, now = known.get(part, {}), wanted[part]
+    for part in _RUN_PARTS:
+        before, now = known[part], wanted[part]
         for name in sorted(now):
             if before.get(name) != now[name]:
                 raise StoreError(
@@ -226,13 +233,17 @@ def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -
 
 def _read(path: Path) -> pa.Table:
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = _open_shard(path).read()
         require_schema(table.schema)
     except OSError as error:
         raise _failed(path, error) from error
     except (pa.ArrowException, RecordError) as error:
         raise StoreError(f"{path}: {error}") from error
     return table
+
+
+def _open_shard(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def _rows(path: Path) -> list[tuple[int, int]]:
@@ -242,7 +253,7 @@ def _rows(path: Path) -> list[tuple[int, int]]:
 
 def _ids(path: Path) -> list[int]:
     try:
-        file = pq.ParquetFile(path)
+        file = _open_shard(path)
         require_schema(file.schema_arrow)
         ids: list[int] = file.read(columns=["game_id"])["game_id"].to_pylist()
     except OSError as error:

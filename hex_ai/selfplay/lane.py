@@ -79,7 +79,10 @@ class GameLog:
         entries = min(POLICY_ENTRIES, moves)
 
         def field(dtype: torch.dtype, *shape: int) -> Tensor:
-            return torch.zeros(slots, plies, *shape, dtype=dtype, device=device)
+            try:
+                return torch.zeros(slots, plies, *shape, dtype=dtype, device=device)
+            except RuntimeError as error:
+                raise SettingError(f"{slots} games in flight do not fit into memory") from error
 
         self.fields = {
             "moves": field(torch.int16),
@@ -133,11 +136,11 @@ class Lane:
         self.device = device
         self.searches = 0
         self._next_ids = game_ids
+        self._log = GameLog(slots, settings, device)
         self._positions = Positions.empty(slots, settings.board_size, device)
         self._ids = torch.zeros(slots, dtype=torch.int64, device=device)
         self._plies = torch.zeros(slots, dtype=torch.int64, device=device)
         self._keeps_seat = torch.zeros(slots, dtype=torch.bool, device=device)
-        self._log = GameLog(slots, settings, device)
         self._start_games(torch.arange(slots, device=device))
 
     def __len__(self) -> int:

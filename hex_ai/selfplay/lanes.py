@@ -76,9 +76,12 @@ class Lanes:
         network: str = "",
         watcher: LaneWatcher | None = None,
     ) -> None:
-        for name, count in (("games in flight", games_in_flight), ("workers", workers)):
+        counts = {"games in flight": games_in_flight, "workers": workers, "batch size": batch_size}
+        for name, count in counts.items():
             if count < 1:
                 raise SettingError(f"{name} {count} is not positive")
+        if not max_batch_delay_ms >= 0:
+            raise SettingError(f"batch delay of {max_batch_delay_ms} ms is not a number from 0 on")
         if not batched and workers > 1:
             raise SettingError("one position at a time allows for one worker only")
         self.model, self.settings = model, settings

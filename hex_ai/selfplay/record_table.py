@@ -27,6 +27,13 @@ ROW_FIELDS = {
     "policy_probabilities": pa.float32(),
 }
 
+# The cells that the numbers of a row belong to.
+_ROW_CELLS = {
+    "candidate_priors": "candidate_cells",
+    "candidate_values": "candidate_cells",
+    "policy_probabilities": "policy_cells",
+}
+
 _WINNERS = {RED: "red", BLUE: "blue"}
 
 SCHEMA = pa.schema(
@@ -64,16 +71,12 @@ def to_table(games: Sequence[GameRecord]) -> pa.Table:
     for name, kind in PLY_FIELDS.items():
         flat = np.concatenate([getattr(game, name) for game in games])
         columns.append(pa.ListArray.from_arrays(plies, pa.array(flat, kind)))
-    for cells, others in (
-        ("candidate_cells", ("candidate_priors", "candidate_values")),
-        ("policy_cells", ("policy_probabilities",)),
-    ):
-        used = np.concatenate([getattr(game, cells) for game in games]) != NO_CELL
-        rows = _offsets(used.sum(1).tolist())
-        for name in (cells, *others):
-            flat = np.concatenate([getattr(game, name) for game in games])[used]
-            inner = pa.ListArray.from_arrays(rows, pa.array(flat, ROW_FIELDS[name]))
-            columns.append(pa.ListArray.from_arrays(plies, inner))
+    for name, kind in ROW_FIELDS.items():
+        cells = np.concatenate([getattr(game, _ROW_CELLS.get(name, name)) for game in games])
+        used = cells != NO_CELL
+        flat = np.concatenate([getattr(game, name) for game in games])[used]
+        inner = pa.ListArray.from_arrays(_offsets(used.sum(1).tolist()), pa.array(flat, kind))
+        columns.append(pa.ListArray.from_arrays(plies, inner))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
@@ -89,7 +92,16 @@ def from_table(table: pa.Table) -> Games:
     if len(sizes) != 1:
         raise RecordError(f"want games of one board size, got {sorted(sizes) or 'no games'}")
     winners = {name: winner for winner, name in _WINNERS.items()}
+    if not winners.keys() >= set(table["winner"].to_pylist()):
+        raise RecordError("a winner that is neither red nor blue")
     moves = _only_chunk(table, "moves")
+    for name in (*PLY_FIELDS, *ROW_FIELDS):
+        if not _only_chunk(table, name).value_lengths().equals(moves.value_lengths()):
+            raise RecordError(f"{name} and moves have unequal numbers of plies")
+    for name, cells in _ROW_CELLS.items():
+        lengths = [_only_chunk(table, part).flatten().value_lengths() for part in (name, cells)]
+        if not lengths[0].equals(lengths[1]):
+            raise RecordError(f"{name} and {cells} have rows of unequal length")
     fields = {name: _flat(_only_chunk(table, name)) for name in PLY_FIELDS}
     fields |= {
         name: _padded(_only_chunk(table, name).flatten(), NO_CELL if name.endswith("cells") else 0)

@@ -95,6 +95,9 @@ def _search_fault(game: GameRecord, ply: int, position: Positions) -> str | None
     numbers = np.concatenate(([game.values[ply]], game.candidate_values[ply]))
     if not (np.abs(numbers) <= 1).all():
         return "a value outside -1 to 1"
+    shares = (game.candidate_priors[ply], game.policy_probabilities[ply], [game.policy_rest[ply]])
+    if not all(((share >= 0) & (share <= 1 + 1e-5)).all() for share in map(np.asarray, shares)):
+        return "a probability outside 0 to 1"
     cells = np.concatenate((candidates, policy, [game.preferred[ply]]))
     free = position.board()[0].flatten().numpy() == 0
     if ((cells < 0) | (cells >= len(free))).any() or not free[cells].all():

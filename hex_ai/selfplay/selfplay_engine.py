@@ -23,7 +23,7 @@ from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint, network_digest
 from hex_ai.inference.inference_plan import InferencePlan, default_plan, resolve_device
-from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
+from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, InferenceStats, ModelInference
 from hex_ai.inference.network import architecture_of, config_of
 from hex_ai.selfplay.game_store import (
     RUN_FORMAT,
@@ -111,6 +111,8 @@ class SelfPlayEngine:
             "architecture": architecture_of(network).name,
             "config": config_of(network),
         }
+        if resume and output_dir is None:
+            raise SettingError("there is nothing to resume without an output folder")
         self.output_dir = Path(output_dir) if output_dir is not None else None
         self._resume = resume
         plan = (
@@ -151,11 +153,11 @@ class SelfPlayEngine:
           StoreError: the output folder cannot be used.
           NetworkError: the network gave what cannot be stored.
         """
-        if num_games < 0 or first_game < 0:
+        if num_games < 0 or first_game < 0 or first_game + num_games > 2**63:
             raise SettingError(f"{num_games} games from number {first_game} on cannot be played")
         self.prepare()
         ids = range(first_game, first_game + num_games)
-        self.totals = GameTotals()
+        self.totals, self.inference.stats, self.lanes.searches = GameTotals(), InferenceStats(), 0
         games = (
             self._generate(ids)
             if self.output_dir is None
@@ -177,7 +179,7 @@ class SelfPlayEngine:
         return self.inference.plan
 
     def get_performance_stats(self) -> dict[str, Any]:
-        """Counts and rates since the first game was asked for; see docs/bench.md for each."""
+        """Counts and rates since games were last asked for; see docs/bench.md for each."""
         stats = self.inference.get_performance_stats()
         searches, seconds = self.lanes.searches, self.totals.seconds
         return stats | {
@@ -221,7 +223,11 @@ class SelfPlayEngine:
         run = read_run(self.output_dir) if self._resume and self.output_dir else None
         if run is None:
             return None
-        plan = InferencePlan.from_json(run.get("plan", {}))
+        try:
+            plan = InferencePlan.from_json(run["plan"])
+            resolve_device(plan.device)
+        except SettingError as error:
+            raise StoreError(f"{self.output_dir}/run.json: {error}") from error
         if plan.torch_version != torch.__version__:
             raise StoreError(
                 f"{self.output_dir}: was made with torch {plan.torch_version}, "

@@ -56,8 +56,11 @@ class LoopSettings:
     def __post_init__(self) -> None:
         if not self.board_sizes or list(self.board_sizes) != sorted(set(self.board_sizes)):
             raise SettingError(f"board sizes {self.board_sizes} are not ascending")
-        if self.seconds <= 0 or min(self.games, self.window, self.batch) < 1 or self.reuse <= 0:
-            raise SettingError("seconds, games, window, batch and reuse must be positive")
+        for size in self.board_sizes:
+            SelfPlaySettings(size, self.search_widths, self.seed)
+        for name in ("seconds", "reuse", "learning_rate", "games", "window", "batch"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingError(f"{name} {getattr(self, name)} is not positive")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,346 @@
+"""The commands: what they print, and one line with a status that is not 0 for every fault.
+
+Run in this process where that is possible. Everything is seeded.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hex_ai import __version__, cli
+from hex_ai.bench import MODES
+from hex_ai.board_text import board_text
+from hex_ai.formats.trmph import read_trmph
+from hex_ai.inference.checkpoint import save_checkpoint
+from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
+from hex_ai.selfplay.game_store import GameStore, read_games, read_run
+from hex_ai.selfplay.replay import replay
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "run_large_selfplay.py"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command came to."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `hex-ai` with arguments, in this process."""
+
+    def command(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["hex-ai", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        status = ended.value.code
+        assert isinstance(status, int)
+        return Ended(status, *capsys.readouterr())
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        path = tmp_path_factory.mktemp("model") / "tiny.pt"
+        save_checkpoint(path, HexNetwork(NetworkConfig(8, 1)), {})
+    return path
+
+
+@pytest.fixture
+def flags(model: Path) -> list[str]:
+    """Of a quick `selfplay`."""
+    tiny = ["--model", str(model), "--runtime", "eager", "--precision", "float32"]
+    return ["selfplay", *tiny, "--board-size", "3", "--num-games", "6"]
+
+
+@pytest.fixture
+def folder(run: Command, flags: list[str], tmp_path: Path) -> Path:
+    assert run(*flags, "--out", tmp_path / "run").status == 0
+    return tmp_path / "run"
+
+
+def refused(ended: Ended, *named: str) -> None:
+    """One line on standard error that says what is wrong, and a status that is not 0."""
+    assert ended.status != 0
+    (line,) = ended.err.splitlines()
+    assert line.startswith("error: ")
+    for name in named:
+        assert name in line
+    assert "Traceback" not in ended.out + ended.err
+
+
+def test_help_and_version(run: Command) -> None:
+    assert run("--version") == Ended(0, f"hex-ai {__version__}\n", "")
+    ended = run("--help")
+    assert (ended.status, ended.err) == (0, "")
+    for name in ("selfplay", "show", "export", "verify", "bench", "import"):
+        assert re.search(rf"^  {name} ", ended.out, re.MULTILINE)
+        assert run(name, "--help").status == 0
+
+
+def test_selfplay_stores_games_and_says_what_they_came_to(folder: Path, run: Command) -> None:
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["first_game"], summary["num_games"]) == (0, 6)
+    assert summary["games"]["games"] == 6
+    assert summary["performance"]["evaluations"] > 0
+    exported = run("export", folder)
+    assert (exported.status, exported.err) == (0, "")
+    lines = exported.out.splitlines()
+    games = list(read_games(folder))
+    assert [(read_trmph(line).moves, read_trmph(line).winner) for line in lines] == [
+        (tuple(game.moves.tolist()), game.winner) for game in games
+    ]
+    assert run("export", folder, "--format", "trmph").out == exported.out
+    assert run("verify", folder).out == "6 games, no faults, complete\n"
+
+
+def test_selfplay_without_a_folder_prints_the_games_figures(run: Command, flags: list[str]) -> None:
+    ended = run(*flags, "--num-workers", 2, "--no-swap", "--opening", "empty", "--temperature", 1)
+    assert (ended.status, ended.err) == (0, "")
+    assert "6 games, " in ended.out
+    assert "swapped 0.0%" in ended.out
+    assert run(*flags[:-1], "0").out.strip() == "no games"
+
+
+def test_resume_plays_the_rest_only(folder: Path, run: Command, flags: list[str]) -> None:
+    before = run("export", folder).out
+    refused(run(*flags, "--out", folder), str(folder), "--resume")
+    more = [*flags[:-1], "9", "--out", folder, "--resume"]
+    assert "9 games, " in run(*more).out
+    assert run("export", folder).out.startswith(before)
+    refused(run(*more, "--seed", "1"), str(folder), "seed")
+    refused(run(*flags, "--out", folder, "--resume"), str(folder), "6")
+
+
+def test_show_draws_the_board(run: Command, folder: Path) -> None:
+    drawing = "  a b c\n 1 ● · · 1\n  2 · ○ · 2\n   3 ● · · 3\n      a b c"
+    position = replay(3, read_trmph("#3,a1b2a3").moves)[-1]
+    assert board_text(position).plain == drawing
+    plain = board_text(position, 6)
+    assert plain.plain == drawing
+    assert any("underline" in str(span.style) for span in plain.spans)
+    assert run("show", "#3,a1b2a3").out.startswith(f"{drawing}\n")
+    assert run("show", "#3,b1b1a3", "--ply", 2).out.startswith(
+        "  a b c\n 1 · · · 1\n  2 ○ · · 2\n   3 · · · 3\n      a b c\n"
+    )
+    game = next(game for game in read_games(folder) if game.game_id == 2)
+    last = board_text(replay(3, game.moves.tolist())[-1]).plain
+    shown = run("show", folder, "--game", 2)
+    assert shown.out.startswith(last)
+    assert f"ply {len(game.moves)} of {len(game.moves)}: " in shown.out
+    refused(run("show", folder, "--game", 77), "game 77")
+    refused(run("show", folder, "--ply", 99), "ply 99")
+    refused(run("show", "#3,a1", "--ply", 2), "ply 2")
+    refused(run("show", "#3,a1a2a2"), "a2")
+    refused(run("show", "#3,z9"), "z9")
+
+
+def test_bench_writes_its_figures(run: Command, tmp_path: Path) -> None:
+    tiny = ["--channels", 8, "--blocks", 1, "--runtime", "eager", "--board-size", 3]
+    quick = ["--search-widths", "2,1", "--seconds", "0.01", "--games-in-flight", 3]
+    ended = run("bench", *tiny, *quick, "--json", tmp_path / "b.json")
+    assert (ended.status, ended.err) == (0, "")
+    report = json.loads((tmp_path / "b.json").read_text())
+    top = "device precision threads network board_size search_widths raw modes schema_version"
+    top += " torch_version package_version processor seed games_in_flight compile_seconds"
+    assert set(top.split()) <= set(report)
+    assert {"channels", "blocks", "parameters"} <= set(report["network"])
+    assert {"evals_per_s", "batch_size", "sweep"} <= set(report["raw"])
+    rates = "games_per_s moves_per_s requests_per_s evaluations_per_s mean_batch efficiency"
+    rates += " padding_efficiency hit_rate work_saved network_calls_per_move device_utilization"
+    assert tuple(report["modes"]) == MODES
+    for mode, figures in report["modes"].items():
+        assert set(rates.split()) <= set(figures)
+        assert mode in ended.out
+        assert (figures["hit_rate"] == 0) or mode == "full"
+    assert report["modes"]["plan-style"]["mean_batch"] == 1
+
+
+def test_import_makes_a_checkpoint(run: Command, tmp_path: Path) -> None:
+    torch.save(ResNet18(ResNet18Config()).state_dict(), tmp_path / "old.pt")
+    ended = run("import", tmp_path / "old.pt", "--out", tmp_path / "new.pt.gz")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith(f"{tmp_path / 'new.pt.gz'}: resnet18 ")
+    (tmp_path / "bad.pt").write_bytes(b"not weights")
+    refused(run("import", tmp_path / "bad.pt", "--out", tmp_path / "x.pt"), "bad.pt")
+    refused(run("import", tmp_path / "no.pt", "--out", tmp_path / "x.pt"), "no.pt")
+    other = ["--architecture", "bogus"]
+    refused(run("import", tmp_path / "old.pt", "--out", tmp_path / "x.pt", *other), "bogus")
+    refused(run("import", tmp_path / "old.pt", "--out", tmp_path / "no" / "x.pt"), "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        *((f"--board-size {size}", size) for size in ("2", "20", "-1", "x", "3.5")),
+        *(
+            (f"--search-widths {w}", w.replace(",2", ""))
+            for w in ("0", "3,,2", "x", "0,2", "3;2", "1.5")
+        ),
+        *((f"--temperature {t}", t) for t in ("nan", "-0.5", "inf", "hot")),
+        *((f"--seed {seed}", seed) for seed in ("-1", str(2**63), "x")),
+        *((f"--games-in-flight {n}", n) for n in ("0", "-4", "x")),
+        *((f"--num-workers {n}", n) for n in ("0", "-1")),
+        *((f"--device {d}", d) for d in ("bogus", "cuda:9")),
+        ("--num-games -1", "-1"),
+        ("--first-game -1", "-1"),
+        (f"--first-game {2**63}", str(2**63)),
+        ("--cache-size -1", "-1"),
+        ("--cache-size 1000000000000", "cache"),
+        ("--batch-size 0", "0"),
+        ("--precision float8", "float8"),
+        ("--runtime bogus", "bogus"),
+        ("--opening bogus", "bogus"),
+        ("--model /nowhere/net.pt", "/nowhere/net.pt"),
+        ("--model /", "/"),
+        ("--out /dev/null/run", "/dev/null"),
+        ("--out", "--out"),
+        ("--resume", "--out"),
+        ("--no-batched-inference --num-workers 2", "worker"),
+        ("--bogus", "--bogus"),
+        ("extra", "extra"),
+    ],
+)
+def test_bad_flags_of_selfplay_are_named(
+    bad: str, named: str, run: Command, flags: list[str]
+) -> None:
+    # A word where a number belongs is known by its flag.
+    flag = bad.split()[0]
+    ended = run(*flags, *bad.split())
+    refused(ended, flag if flag in ended.err else named)
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        ("", "hex-ai --help"),
+        ("bogus", "bogus"),
+        ("export", "folder"),
+        ("export /nowhere", "/nowhere"),
+        ("export /nowhere --format bogus", "bogus"),
+        ("verify /nowhere", "/nowhere"),
+        ("show /nowhere", "/nowhere"),
+        ("bench --modes bogus", "bogus"),
+        ("bench --seconds 0", "seconds"),
+        ("bench --repeats 0", "repeats"),
+        ("bench --games-in-flight 0", "games in flight"),
+        ("bench --search-widths x", "x"),
+        ("bench --board-size 2 --runtime eager --channels 8 --blocks 1", "2"),
+        ("bench --model x --channels 8", "--model"),
+        ("bench --channels 1", "channels"),
+        ("bench --device bogus", "bogus"),
+    ],
+)
+def test_other_bad_commands_are_named(bad: str, named: str, run: Command) -> None:
+    refused(run(*bad.split()), named)
+
+
+def test_verify_finds_planted_faults(run: Command, folder: Path) -> None:
+    games, described = list(read_games(folder)), read_run(folder)
+    assert described is not None
+    (shard,) = folder.glob("games-*.parquet")
+    whole = shard.read_bytes()
+    shutil.copy(shard, folder / "games-000001.parquet")
+    ended = run("verify", folder)
+    refused(ended, str(folder), "6 faults")
+    assert "game 0: stored twice" in ended.out
+    (folder / "games-000001.parquet").unlink()
+    shard.unlink()
+    ended = run("verify", folder)
+    refused(ended, "6 faults")
+    assert "game 5: missing" in ended.out
+    for change, text in (
+        ({"winner": -games[1].winner}, "game 1: the winner is wrong"),
+        ({"network": "another"}, "game 1: played by another network"),
+    ):
+        with GameStore(folder, described, resume=True) as store:
+            store.write([games[0], replace(games[1], **change), *games[2:]])
+        ended = run("verify", folder)
+        refused(ended, "1 faults")
+        assert ended.out.splitlines() == [text]
+        next(folder.glob("games-*.parquet")).unlink()
+    shard.write_bytes(whole[:-9])
+    for name in ("verify", "export", "show"):
+        refused(run(name, folder), shard.name)
+    shard.write_bytes(whole)
+    for damaged in ("{", '{"format": "hex_ai-run", "version": 1}'):
+        (folder / "run.json").write_text(damaged)
+        refused(run("verify", folder), "run.json")
+
+
+@pytest.mark.parametrize("command", ["export", "show"])
+def test_a_reader_who_has_had_enough_is_no_error(command: str, folder: Path) -> None:
+    """Unbuffered, so that the pipe is closed while there is still much to say."""
+    code = "import sys; sys.stdin.read(); from hex_ai.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code, command, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_behind_the_output_is_one_line(folder: Path) -> None:
+    code = "from hex_ai.cli import main; main()"
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", code, "export", str(folder)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    refused(Ended(ended.returncode, "", ended.stderr), "No space left")
+
+
+def test_the_script_is_a_thin_door(
+    run: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without a compiler there is nothing to wait for.
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    folder = tmp_path / "run"
+    base = [sys.executable, str(SCRIPT), "--num_games", "3", "--board_size", "3"]
+    base += ["--model_path", str(model), "--output_dir", str(folder), "--seed", "4"]
+    more = ["--search_widths", "3", "2", "--no_batched_inference", "--temperature", "0.5"]
+    more += ["--cache_size", "9", "--batch_size", "8", "--num_workers", "1"]
+    ended = subprocess.run([*base, *more], capture_output=True, text=True, timeout=110, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "3 games" in ended.stdout
+    described = read_run(folder)
+    assert described is not None
+    settings = described["settings"]
+    assert (settings["search_widths"], settings["seed"]) == ([3, 2], 4)
+    assert (settings["temperature"], settings["board_size"]) == (0.5, 3)
+    assert described["plan"]["shapes"] == [1]
+    assert run("verify", folder).out == "3 games, no faults, complete\n"
+    again = subprocess.run(base, capture_output=True, text=True, timeout=60, check=False)
+    refused(Ended(again.returncode, again.stdout, again.stderr), str(folder))

@@ -70,7 +70,9 @@ class BenchSettings:
             if mode not in MODES:
                 raise SettingError(f"mode {mode!r} is not one of {', '.join(MODES)}")
         counts = (self.repeats, self.games_in_flight, len(self.modes))
-        if not 0 < self.seconds < math.inf or min(counts) < 1:
+        if not 0 < self.seconds < math.inf or not all(
+            type(count) is int and count > 0 for count in counts
+        ):
             raise SettingError("modes, seconds, repeats and games in flight must be positive")
 
     def games(self) -> SelfPlaySettings:

@@ -51,8 +51,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
+class _Output(Console):
+    """Standard output for what is formatted."""
+
+    def on_broken_pipe(self) -> None:
+        raise _OutputLost(BrokenPipeError())
+
+
 # A table needs its width also where nobody tells how wide the terminal is.
-out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 100)
+out = _Output(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 100)
 err = Console(stderr=True, highlight=False)
 
 Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]

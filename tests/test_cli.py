@@ -232,7 +232,6 @@ def test_bad_flags_of_selfplay_are_named(
 @pytest.mark.parametrize(
     ("bad", "named"),
     [
-        ("", "hex-ai --help"),
         ("bogus", "bogus"),
         ("export", "folder"),
         ("export /nowhere", "/nowhere"),
@@ -344,3 +343,10 @@ def test_the_script_is_a_thin_door(
     assert run("verify", folder).out == "3 games, no faults, complete\n"
     again = subprocess.run(base, capture_output=True, text=True, timeout=60, check=False)
     refused(Ended(again.returncode, again.stdout, again.stderr), str(folder))
+
+
+def test_without_a_command_the_help_is_shown(run: Command) -> None:
+    ended = run()
+    assert ended.status == 0
+    assert "selfplay" in ended.out
+    assert not ended.err

@@ -23,6 +23,7 @@ from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.selfplay import selfplay_engine
 from hex_ai.selfplay.game_store import read_games, read_run, shard_paths
 from hex_ai.selfplay.lane import SelfPlaySettings
+from hex_ai.selfplay.record_table import from_table, games_of, to_table
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.selfplay.replay import find_faults
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
@@ -38,7 +39,9 @@ def engine(**settings: Any) -> SelfPlayEngine:
 
 
 def prints(games: Any) -> list[dict[str, Any]]:
-    return sorted(map(print_of, games), key=lambda game: int(game["game_id"][1]))
+    """All fields of all games, by id. Rows of cells are as wide in each as its longest one."""
+    trimmed = [next(games_of(from_table(to_table([game])), [game.network])) for game in games]
+    return sorted(map(print_of, trimmed), key=lambda game: int(game["game_id"][1]))
 
 
 def lines(games: list[GameRecord]) -> list[str]:
@@ -285,7 +288,7 @@ BENCH: dict[str, Any] = {
         ({"search_widths": (3, 1)}, lambda report: report["search_widths"] == (3, 1)),
         ({"seed": 2}, lambda report: report["seed"] == 2),
         ({"modes": MODES[:2]}, lambda report: tuple(report["modes"]) == MODES[:2]),
-        ({"games_in_flight": 9}, lambda report: report["modes"]["cross-game"]["mean_batch"] > 7),
+        ({"games_in_flight": 64}, lambda report: report["modes"]["cross-game"]["mean_batch"] > 8),
         ({"repeats": 2}, lambda report: report["repeats"] == 2),
     ],
     ids=lambda part: str(part) if isinstance(part, dict) else "",

@@ -78,7 +78,7 @@ def faults_of(game: GameRecord) -> list[Callable[[], tuple[GameRecord, str]]]:
         lambda: (planted(game, 3, preferred=NO_CELL), "not an empty cell"),
         lambda: (planted(game, 3, candidate_cells=NO_CELL), "not among its candidates"),
         lambda: (planted(game, 3, policy_probabilities=half), "improved policy that sums to"),
-        lambda: (planted(game, 3, policy_rest=np.nan), "improved policy that sums to"),
+        lambda: (planted(game, 3, policy_rest=np.nan), "improved policy"),
         lambda: (planted(game, 3, search=0), "a search that was not made"),
         lambda: (planted(game, 3, policy_probabilities=-half, policy_rest=1.5), "policy"),
         lambda: (planted(game, 3, candidate_priors=7.0), "prior"),

@@ -153,7 +153,7 @@ def test_a_few_steps_reduce_the_loss_and_the_average_follows() -> None:
     trainer = Trainer(tiny(), 1e-2)
     before = copy.deepcopy(trainer.average_network.state_dict())
     generator = torch.Generator().manual_seed(0)
-    losses = [trainer.fit(samples, 10, 32, generator) for _ in range(4)]
+    losses = [trainer.fit(samples, 10, 32, generator) for _ in range(12)]
     assert losses[-1].policy < 0.85 * losses[0].policy
     assert losses[-1].value < 0.8 * losses[0].value
     assert losses[-1].policy > 0  # above the target's own entropy, so never below 0

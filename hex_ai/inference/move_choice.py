@@ -53,7 +53,8 @@ def random_bits(seed: int, *counters: Tensor) -> Tensor:
 
 def uniform_noise(seed: int, *counters: Tensor) -> Tensor:
     """float64 strictly between 0 and 1, keyed like `random_bits`."""
-    return (_shift_right(random_bits(seed, *counters), 11).double() + 0.5) * 2.0**-53
+    # 52 bits and a half are exact in float64; 53 would round to 1 at the end.
+    return (_shift_right(random_bits(seed, *counters), 12).double() + 0.5) * 2.0**-52
 
 
 def gumbel_noise(seed: int, game_ids: Tensor, plies: Tensor, moves: int) -> Tensor:
@@ -89,7 +90,7 @@ def choose_candidates(
 
 
 def top_moves(logits: Tensor, legal: Tensor, width: int) -> Tensor:
-    """int64 `[R, width]`: the legal moves of largest logit, ties to the lower cell.
+    """int64 `[R, width]`: the legal moves of largest logit, largest first, ties to the lower cell.
 
     Where fewer are legal, illegal cells fill up the row. Takes float32 `[R, A]` and bool `[R, A]`.
     """

@@ -124,6 +124,8 @@ def load_games(folder: str | os.PathLike[str]) -> Games:
 def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
     """The games of a run's folder one by one, in game-id order, a shard's worth in memory.
 
+    Rows of cells are as wide as the longest of their shard.
+
     Raises:
       StoreError: no run there, or a shard that cannot be read.
     """

@@ -21,7 +21,7 @@ from hex_ai.inference.fixed_tree_search import (
     build_search_tree_with_collection,
     check_widths,
 )
-from hex_ai.inference.move_choice import gumbel_noise
+from hex_ai.inference.move_choice import gumbel_noise, top_moves
 from hex_ai.inference.position_collector import Collector
 from hex_ai.selfplay.openings import (
     check_opening,
@@ -206,9 +206,11 @@ class Lane:
 
     def _log_ply(self, tree: SearchTree, moves: Tensor, swaps: Tensor) -> None:
         candidates, on_board = tree.candidates, self._positions.to_board_cells
-        best = tree.improved_policy.topk(self._log.fields["policy_cells"].shape[2], dim=1)
-        used = (best.values > 0) & ~swaps[:, None]
-        rest = (tree.improved_policy.sum(1) - best.values.sum(1)).clamp(min=0.0)
+        entries = self._log.fields["policy_cells"].shape[2]
+        best = top_moves(tree.improved_policy, self._positions.legal_moves(), entries)
+        shares = tree.improved_policy.gather(1, best)
+        used = (shares > 0) & ~swaps[:, None]
+        rest = (tree.improved_policy.sum(1) - shares.sum(1)).clamp(min=0.0)
         absent = ~candidates.legal
         self._log.write(
             torch.arange(len(self), device=moves.device),
@@ -221,8 +223,8 @@ class Lane:
                 "candidate_cells": on_board(candidates.cells).masked_fill(absent, NO_CELL),
                 "candidate_priors": candidates.log_priors.exp(),
                 "candidate_values": tree.q.masked_fill(absent, 0.0),
-                "policy_cells": on_board(best.indices).masked_fill(~used, NO_CELL),
-                "policy_probabilities": best.values.masked_fill(~used, 0.0),
+                "policy_cells": on_board(best).masked_fill(~used, NO_CELL),
+                "policy_probabilities": shares.masked_fill(~used, 0.0),
                 "policy_rest": rest.masked_fill(swaps, 0.0),
             },
         )

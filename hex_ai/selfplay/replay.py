@@ -95,9 +95,11 @@ def _search_fault(game: GameRecord, ply: int, position: Positions) -> str | None
     numbers = np.concatenate(([game.values[ply]], game.candidate_values[ply]))
     if not (np.abs(numbers) <= 1).all():
         return "a value outside -1 to 1"
-    shares = (game.candidate_priors[ply], game.policy_probabilities[ply], [game.policy_rest[ply]])
-    if not all(((share >= 0) & (share <= 1 + 1e-5)).all() for share in map(np.asarray, shares)):
-        return "a probability outside 0 to 1"
+    priors = game.candidate_priors[ply]
+    if not ((priors >= 0) & (priors <= 1 + 1e-5)).all():
+        return "a prior outside 0 to 1"
+    if not (np.append(game.policy_probabilities[ply], game.policy_rest[ply]) >= 0).all():
+        return "an improved policy with an entry that is no probability"
     cells = np.concatenate((candidates, policy, [game.preferred[ply]]))
     free = position.board()[0].flatten().numpy() == 0
     if ((cells < 0) | (cells >= len(free))).any() or not free[cells].all():

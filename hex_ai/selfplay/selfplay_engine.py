@@ -112,7 +112,7 @@ class SelfPlayEngine:
             "config": config_of(network),
         }
         if resume and output_dir is None:
-            raise SettingError("there is nothing to resume without an output folder")
+            raise SettingError("resume wants the folder of the run: give it as --out or output_dir")
         self.output_dir = Path(output_dir) if output_dir is not None else None
         self._resume = resume
         plan = (

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from hex_ai import __version__
 from hex_ai.bench import MODES, BenchSettings, run_bench
@@ -25,6 +24,7 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted, interrupts_raised
 from hex_ai.progress import progress_shown
+from hex_ai.report_text import bench_table, summary_lines
 from hex_ai.selfplay.game_store import (
     read_games,
     read_run,
@@ -222,33 +222,8 @@ def play_and_report(engine: SelfPlayEngine, num_games: int, first_game: int = 0)
         write_json(folder / "summary.json", report | {"games": games, "performance": stats})
     if last is not None:
         print_game(last)
-    print_summary(games, stats)
-
-
-def print_summary(games: dict[str, Any], stats: dict[str, Any]) -> None:
-    """Prints what a run came to."""
-    if not games["games"]:
-        out.print("no games")
-        return
-    shortest, *_, longest = games["length_percentiles"].values()
-    out.print(
-        f"{games['games']} games, {games['distinct_games']} distinct; "
-        f"length {games['mean_length']:.1f} ({shortest} to {longest}); "
-        f"Red won {games['red_share']:.1%}; swapped {games['swap_share']:.1%}; "
-        f"search played the policy's favourite in {_percent(games['agreement'])}"
-    )
-    if stats["games"]:
-        out.print(
-            f"{stats['seconds']:.1f} s: {stats['games_per_s']:.2f} games/s, "
-            f"{stats['moves_per_s']:.0f} moves/s, {stats['evaluations_per_s']:.0f} evaluations/s; "
-            f"work saved {stats['work_saved']:.2f}x (hit rate {stats['hit_rate']:.1%}), "
-            f"mean batch {stats['mean_batch']:.0f}, "
-            f"{_percent(stats['network_share'])} of the time in the network"
-        )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+    for line in summary_lines(games, stats):
+        out.print(line)
 
 
 def print_game(game: GameRecord) -> None:
@@ -371,31 +346,6 @@ def bench(
     if json_file is not None:
         write_json(json_file, report)
     out.print(bench_table(report))
-
-
-def bench_table(report: dict[str, Any]) -> Table:
-    """A benchmark's report as a table, one row a mode."""
-    raw = report["raw"]
-    table = Table(
-        title=f"{report['board_size']}x{report['board_size']}, widths {report['search_widths']}, "
-        f"{report['runtime']} {report['precision']} on {report['processor']}, "
-        f"bare network {raw['evals_per_s']:.0f} rows/s at {raw['batch_size']}"
-    )
-    columns = {
-        "games/s": ("games_per_s", ".2f"),
-        "moves/s": ("moves_per_s", ".1f"),
-        "evaluations/s": ("evaluations_per_s", ".0f"),
-        "mean batch": ("mean_batch", ".1f"),
-        "calls/move": ("network_calls_per_move", ".2f"),
-        "hit rate": ("hit_rate", ".1%"),
-        "efficiency": ("efficiency", ".3f"),
-    }
-    table.add_column("mode")
-    for title in columns:
-        table.add_column(title, justify="right")
-    for mode, figures in report["modes"].items():
-        table.add_row(mode, *(format(figures[name], style) for name, style in columns.values()))
-    return table
 
 
 @app.command("import")

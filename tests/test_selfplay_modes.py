@@ -122,7 +122,7 @@ def test_every_mode_plays_the_same_games(
     modes = itertools.cycle(MODES[1:])
     for _ in range(size * len(widths)):
         next(modes)
-    for settings in settings_for(size, widths, share(3, 6)):
+    for settings in settings_for(size, widths, share(3 if size < 5 else 2, 6)):
         make = TOYS[settings.seed % len(TOYS)]
         ids = list(gaps(games))
         want = play(make(), settings, gaps(games), device, **MODES[0])

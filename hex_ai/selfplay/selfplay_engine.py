@@ -73,6 +73,12 @@ class SelfPlayEngine:
       watcher: is told of every step of every lane.
       settings: fields of `SelfPlaySettings`, which decide the games: `board_size=11`, `seed=7`, …
 
+    Attributes:
+      settings: what decides the games.
+      network: digest, architecture and settings of the network.
+      inference: evaluates positions.
+      lanes: play the games.
+
     Raises:
       CheckpointError: the checkpoint cannot be used.
       SettingError: settings that cannot be meant.
@@ -100,24 +106,15 @@ class SelfPlayEngine:
         watcher: LaneWatcher | None = None,
         **settings: Any,
     ) -> None:
-        unknown = sorted(set(settings) - set(SelfPlaySettings.__dataclass_fields__))
-        if unknown:
-            raise SettingError(f"self-play has no setting {unknown[0]!r}")
-        self.settings = SelfPlaySettings(**settings)
+        self.settings = _settings(settings)
         network = copy.deepcopy(model) if model else _load(model_path)
-        self.digest = network_digest(network)
-        self._about_network = {
-            "digest": self.digest,
-            "architecture": architecture_of(network).name,
-            "config": config_of(network),
-        }
+        self.network = _description(network)
         if resume and output_dir is None:
             raise SettingError("resume wants the folder of the run: give it as --out or output_dir")
         self.output_dir = Path(output_dir) if output_dir is not None else None
         self._resume = resume
-        plan = (
-            self._noted_plan() or plan or default_plan(resolve_device(device), runtime, precision)
-        )
+        plan = self._noted_plan() or plan
+        plan = plan or default_plan(resolve_device(device), runtime, precision)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
@@ -135,7 +132,7 @@ class SelfPlayEngine:
             batch_size=batch_size,
             max_batch_delay_ms=max_batch_delay_ms,
             device=plan.device,
-            network=self.digest,
+            network=self.network["digest"],
             watcher=watcher,
         )
         self.totals = GameTotals()
@@ -213,7 +210,7 @@ class SelfPlayEngine:
             "schema_version": SCHEMA_VERSION,
             "package_version": __version__,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "network": self._about_network,
+            "network": self.network,
             "settings": settings,
             "plan": self.inference.plan.to_json(),
         }
@@ -310,6 +307,22 @@ def device_utilization(device: torch.device) -> float | None:
         return torch.cuda.utilization(device) / 100
     except ModuleNotFoundError:
         return None
+
+
+def _settings(fields: dict[str, Any]) -> SelfPlaySettings:
+    unknown = sorted(set(fields) - set(SelfPlaySettings.__dataclass_fields__))
+    if unknown:
+        raise SettingError(f"self-play has no setting {unknown[0]!r}")
+    return SelfPlaySettings(**fields)
+
+
+def _description(network: nn.Module) -> dict[str, Any]:
+    """What identifies a network: taken before inference folds its norms."""
+    return {
+        "digest": network_digest(network),
+        "architecture": architecture_of(network).name,
+        "config": config_of(network),
+    }
 
 
 def _load(path: str | Path | None) -> nn.Module:

@@ -29,7 +29,6 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.network import architecture_of, config_of, parameter_count
 from hex_ai.selfplay.lane import Lane, SelfPlaySettings
 from hex_ai.selfplay.lanes import Lanes, LaneWatcher
-from hex_ai.selfplay.records import GameRecord
 from hex_ai.selfplay.replay import replay
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 
@@ -42,6 +41,10 @@ PROBE_GAMES = 32
 WARM_UP_STEPS = 2
 # A mode measures at least this many steps, however slow it is.
 LEAST_STEPS = 5
+
+
+# For each game, the position (B = 1) before its first move and after each.
+Probe = list[list[Positions]]
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def run_bench(network: nn.Module, plan: InferencePlan, settings: BenchSettings) 
     for _ in range(settings.repeats):
         for mode in settings.modes:
             measured[mode].append(_measure(mode, network, plan, settings, probe))
-    mean_length = statistics.mean(len(game.moves) for game in probe)
+    mean_length = statistics.mean(len(game) - 1 for game in probe)
     return {
         "schema_version": SCHEMA_VERSION,
         "package_version": __version__,
@@ -124,9 +127,7 @@ def run_bench(network: nn.Module, plan: InferencePlan, settings: BenchSettings) 
     }
 
 
-def raw_speed(
-    inference: ModelInference, probe: Sequence[GameRecord], settings: BenchSettings
-) -> dict[str, Any]:
+def raw_speed(inference: ModelInference, probe: Probe, settings: BenchSettings) -> dict[str, Any]:
     """Rows a second of the bare forward by batch size, and the best of them."""
     sizes = sorted({1, 64, 256, *inference.plan.shapes})
     sweep = {}
@@ -154,9 +155,9 @@ class _Enough(Exception):
 class _Clock(LaneWatcher):
     """Staggers each lane, and notes counts when the clock starts and stops."""
 
-    def __init__(self, probe: Sequence[GameRecord], seconds: float) -> None:
-        self._probe, self._seconds = probe, seconds
-        self._steps = 0
+    def __init__(self, probe: Probe, seconds: float, lanes: int) -> None:
+        self._probe, self._seconds, self._lanes = probe, seconds, lanes
+        self._steps: dict[Lane, int] = {}
         self._lock = threading.Lock()
         self.engine: SelfPlayEngine | None = None
         self.marks: list[tuple[float, dict[str, Any]]] = []
@@ -167,18 +168,19 @@ class _Clock(LaneWatcher):
 
     def stepped(self, lane: Lane) -> None:
         with self._lock:  # lanes step in threads of their own
-            self._steps += 1
+            self._steps[lane] = self._steps.get(lane, 0) + 1
+            steps = min(self._steps.values()) if len(self._steps) == self._lanes else 0
             now = time.perf_counter()
-            if self._steps == WARM_UP_STEPS:
+            if not self.marks and steps >= WARM_UP_STEPS:
                 self.marks.append((now, self._counts()))
-            elif self._is_over(now):
-                if len(self.marks) == 1:
-                    self.marks.append((now, self._counts()))
-                raise _Enough
+            elif self.marks and steps >= WARM_UP_STEPS + LEAST_STEPS:
+                self._stop_if_over(now)
 
-    def _is_over(self, now: float) -> bool:
-        enough_steps = self._steps >= WARM_UP_STEPS + LEAST_STEPS
-        return enough_steps and now - self.marks[0][0] >= self._seconds
+    def _stop_if_over(self, now: float) -> None:
+        if now - self.marks[0][0] >= self._seconds:
+            if len(self.marks) == 1:
+                self.marks.append((now, self._counts()))
+            raise _Enough
 
     def _counts(self) -> dict[str, Any]:
         if self.engine is None:
@@ -201,20 +203,21 @@ def _measure(
     network: nn.Module,
     plan: InferencePlan,
     settings: BenchSettings,
-    probe: Sequence[GameRecord],
+    probe: Probe,
 ) -> dict[str, Any]:
     """Counts and seconds of one run of one mode."""
     single = mode in ("individual", "plan-style")
     if mode == "plan-style":
         plan = InferencePlan(plan.device, "eager", "float32", (1,), plan.threads)
-    clock = _Clock(probe, settings.seconds)
+    workers = 2 if mode == "pipelined" else 1
+    clock = _Clock(probe, settings.seconds, workers)
     with _folder_for(mode) as folder:
         engine = SelfPlayEngine(
             model=network,
             plan=plan,
             use_batched_inference=not single,
             games_in_flight=1 if single or mode == "batched" else settings.games_in_flight,
-            num_workers=2 if mode == "pipelined" else 1,
+            num_workers=workers,
             output_dir=folder,
             watcher=clock,
             cache_size=DEFAULT_CACHE_SIZE if mode == "full" else 0,
@@ -275,25 +278,25 @@ def _median(values: Sequence[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _probe_games(network: nn.Module, settings: BenchSettings) -> list[GameRecord]:
+def _probe_games(network: nn.Module, settings: BenchSettings) -> Probe:
     """Games by the bare policy: quick, and their positions are those of real games."""
-    device = torch.device("cpu")
-    plan = InferencePlan(device.type, "eager", "float32", (32,), torch.get_num_threads())
+    plan = InferencePlan("cpu", "eager", "float32", (32,), torch.get_num_threads())
     lanes = Lanes(
         ModelInference(copy.deepcopy(network), plan),
         SelfPlaySettings(settings.board_size, (1,), settings.seed),
         games_in_flight=PROBE_GAMES,
     )
-    return [game for games in lanes.play(range(PROBE_GAMES)) for game in games]
+    games = (game for games in lanes.play(range(PROBE_GAMES)) for game in games)
+    return [replay(game.board_size, [int(move) for move in game.moves]) for game in games]
 
 
-def _stagger(probe: Sequence[GameRecord], slots: int) -> tuple[Positions, torch.Tensor]:
+def _stagger(probe: Probe, slots: int) -> tuple[Positions, torch.Tensor]:
     """Positions for `slots` slots, evenly spread over the plies of the games, and their plies."""
     chosen, plies = [], []
     for slot in range(slots):
         game = probe[slot % len(probe)]
-        # A swap asks twice at ply 1, so no slot starts there.
-        ply = max(2, round((slot + 0.5) / slots * (len(game.moves) - 1)))
-        chosen.append(replay(game.board_size, [int(move) for move in game.moves[:ply]])[-1])
+        # A swap asks twice at ply 1, so no slot starts there; the last position is finished.
+        ply = max(2, round((slot + 0.5) / slots * (len(game) - 2)))
+        chosen.append(game[ply])
         plies.append(ply)
     return Positions.cat(chosen), torch.tensor(plies)

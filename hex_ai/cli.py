@@ -1,5 +1,6 @@
 """The `hex-ai` command. Exit statuses are listed in docs/exit-status.md."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from hex_ai import __version__
 from hex_ai.bench import MODES, BenchSettings, run_bench
 from hex_ai.board_svg import board_svg
 from hex_ai.board_text import board_text
-from hex_ai.errors import HexAIError, RecordError, SettingError, StoreError
+from hex_ai.errors import HexAIError, IllegalMoveError, RecordError, SettingError, StoreError
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_name
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
@@ -68,6 +69,9 @@ Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
 
 def main() -> None:
     """Runs the command; every error is one line on standard error and a status that is not 0."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs shows others
     sys.exit(run_safely(lambda: app(standalone_mode=False)))
 
 
@@ -174,7 +178,7 @@ def selfplay(
         1024
     ),
     cache_size: Annotated[int, typer.Option(help="evaluations remembered")] = DEFAULT_CACHE_SIZE,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
     runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "auto",
 ) -> None:
@@ -253,7 +257,10 @@ def show(
     ply = len(moves) if ply is None else ply
     if not 0 <= ply <= len(moves):
         raise SettingError(f"ply {ply} is outside 0 to {len(moves)}")
-    position = replay(size, moves[:ply])[-1]
+    try:
+        position = replay(size, moves[:ply])[-1]
+    except RecordError as error:
+        raise IllegalMoveError(f"{source}: {error}") from error
     last = moves[ply - 1] if ply else None
     if svg is not None:
         write_text(svg, board_svg(position, last))
@@ -297,6 +304,7 @@ def verify(folder: Folder) -> None:
     if summary is not None:
         wanted = range(summary["first_game"], summary["first_game"] + summary["num_games"])
         faults += [f"game {game_id}: missing" for game_id in wanted if game_id not in seen]
+        faults += [f"game {game_id}: not asked for" for game_id in seen if game_id not in wanted]
     for fault in faults[:20]:
         _say(fault)
     if faults:
@@ -316,7 +324,7 @@ def bench(
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
     channels: Annotated[int | None, typer.Option(help="of a random network instead")] = None,
     blocks: Annotated[int | None, typer.Option(help="of a random network instead")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
     runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "auto",
     seed: Annotated[int, typer.Option(help="of games and weights")] = 0,

@@ -4,14 +4,27 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from hex_ai.cli import play_and_report, run_safely
+from hex_ai.errors import SettingError
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    sys.exit(run_safely(play))
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports bad flags as every other error is reported."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(message)
+
+
+def parse() -> argparse.Namespace:
+    parser = Parser(description=__doc__)
     parser.add_argument("--num_games", type=int, default=1000)
     parser.add_argument("--no_batched_inference", action="store_true", help="one at a time")
     parser.add_argument("--num_workers", type=int, default=1, help="threads that play")
@@ -24,11 +37,11 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output_dir")
     parser.add_argument("--board_size", type=int, default=13)
     parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    sys.exit(run_safely(lambda: play(arguments)))
+    return parser.parse_args()
 
 
-def play(arguments: argparse.Namespace) -> None:
+def play() -> None:
+    arguments = parse()
     engine = SelfPlayEngine(
         arguments.model_path,
         use_batched_inference=not arguments.no_batched_inference,

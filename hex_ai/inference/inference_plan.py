@@ -19,7 +19,7 @@ class InferencePlan:
     """How networks are run. Frozen when a run starts and written to its `run.json`.
 
     Attributes:
-      device: `cpu`, `cuda` or `mps`.
+      device: `cpu` or `cuda`.
       runtime: `eager` or `compiled` (`torch.compile`).
       precision: `float32` or `bfloat16`, of the network's arithmetic; answers are float32.
       shapes: rows of the padded batches that the network is given, ascending.
@@ -41,8 +41,8 @@ class InferencePlan:
             raise SettingError(f"runtime {self.runtime!r} is neither 'eager' nor 'compiled'")
         if self.precision not in PRECISIONS:
             raise SettingError(f"precision {self.precision!r} is not one of {list(PRECISIONS)}")
-        if self.device not in ("cpu", "cuda", "mps"):
-            raise SettingError(f"device {self.device!r} is not one of cpu, cuda, mps")
+        if self.device not in ("cpu", "cuda"):
+            raise SettingError(f"device {self.device!r} is not one of cpu, cuda")
         for count in (*self.shapes, self.threads):
             if type(count) is not int or count < 1:
                 raise SettingError(f"{count!r} is not a number of rows or threads")
@@ -76,21 +76,18 @@ class InferencePlan:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device meant by `auto` (cuda, else mps, else cpu), `cpu`, `cuda` or `mps`.
+    """The device meant by `auto` (cuda, else cpu), `cpu` or `cuda`.
+
+    Apple's `mps` is refused: scores are float64, which it does not have.
 
     Raises:
       SettingError: unknown, or not on this machine.
     """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
     if name == "auto":
-        name = next(device for device, available in there.items() if available)
-    if name not in there:
-        raise SettingError(f"device {name!r} is not one of auto, {', '.join(there)}")
-    if not there[name]:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise SettingError(f"device {name!r} is not one of auto, cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
         raise SettingError(f"device {name!r} is not available on this machine")
     return torch.device(name)
 

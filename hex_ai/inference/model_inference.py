@@ -9,7 +9,7 @@ bit for bit, a function of the position, the network and the inference plan.
 
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -87,22 +87,35 @@ class ModelInference:
         self._cache: EvaluationCache | None = None
         network = for_inference(network).to(self.device, self.plan.dtype)
         network = convert_conv2d_weight_memory_format(network, torch.channels_last)
+        self._network = network
         self._forward = _compiled(network) if self.plan.runtime == "compiled" else network
 
     def prepare(self, size: int) -> InferencePlan:
         """Runs every shape of the plan once for boards of `size`, and freezes the plan.
 
-        Compiles what is to be compiled and compares the shapes: if any two give one position other
-        bits, only the largest is kept. Returns the plan that is then in force.
+        Compiles what is to be compiled; where that fails, runs eager from then on and says so. Then
+        compares the shapes: if any two give one position other bits, only the largest is kept.
+        Returns the plan that is then in force.
         """
+        try:
+            self._compare_shapes(size)
+        except NetworkError as error:
+            if self.plan.runtime != "compiled":
+                raise
+            log.warning("cannot compile the network, running eager: %s", error)
+            self.plan = replace(self.plan, runtime="eager")
+            self._forward = self._network
+            self._compare_shapes(size)
+        self.stats = InferenceStats()
+        return self.plan
+
+    def _compare_shapes(self, size: int) -> None:
         shapes = self.plan.shapes
         probe = _probe_positions(max(64, shapes[-1]), size, self.device)
         answers = [self._evaluate(orient(probe), (shape,)) for shape in shapes]
         if not all(_same_bits(answer, answers[-1]) for answer in answers):
             log.warning("batch shapes %s disagree in the last bit: keeping the largest", shapes)
             self.plan = self.plan.with_shapes(self.plan.shapes[-1:])
-        self.stats = InferenceStats()
-        return self.plan
 
     @torch.no_grad()
     def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:
@@ -213,8 +226,8 @@ class ModelInference:
         logits = torch.cat([part[0] for part in parts])
         values = torch.cat([part[1] for part in parts])
         # One read from the device; a sum is finite only if all its terms are.
-        if not bool((logits.sum() + values.sum()).isfinite()):
-            raise NetworkError("the network gave a policy or value that is not finite")
+        if not bool(logits.sum().isfinite() & (values.abs().amax() <= 1)):
+            raise NetworkError("the network gave a policy that is not finite or a value outside ±1")
         self.stats.evaluations += rows
         self.stats.network_seconds += time.perf_counter() - started
         return logits, values
@@ -227,6 +240,12 @@ class ModelInference:
         )
         batch[:rows] = planes
         logits, values = self._forward(batch)
+        wanted = (shape, (planes.shape[-1] - 2) ** 2)
+        if logits.shape != wanted or values.shape != wanted[:1]:
+            raise NetworkError(
+                f"the network gave {list(logits.shape)} and {list(values.shape)}, "
+                f"want {list(wanted)} and {list(wanted[:1])}"
+            )
         self.stats.network_calls += 1
         self.stats.padding_rows += shape - rows
         return logits[:rows].float(), values[:rows].float()
@@ -237,6 +256,8 @@ class ModelInference:
         Raises:
           NetworkError: there is no smaller shape, or the network failed for another reason.
         """
+        if isinstance(error, NetworkError):
+            raise error
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             reason = " ".join(str(error).split()) or type(error).__name__
             raise NetworkError(f"the network failed: {reason[:300]}") from error

@@ -71,7 +71,7 @@ class GameStore:
                 raise StoreError(f"{self.folder}: holds games but no run.json")
             write_json(self.folder / "run.json", run)
         elif not resume:
-            raise StoreError(f"{self.folder}: holds a run already; --resume goes on with it")
+            require_no_run(self.folder)
         else:
             _require_same(self.folder, known, run)
             # Until this sitting has ended, the summary of the last one would be wrong.
@@ -122,7 +122,7 @@ def load_games(folder: str | os.PathLike[str]) -> Games:
 
 
 def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
-    """The games of a run's folder one by one, in game-id order, a shard's worth in memory.
+    """The games of a run's folder one by one, in game-id order, only the shards in use in memory.
 
     Rows of cells are as wide as the longest of their shard.
 
@@ -161,6 +161,12 @@ def shard_paths(folder: Path) -> list[Path]:
     except OSError as error:
         raise _failed(folder, error) from error
     return sorted(names, key=_shard_number)
+
+
+def require_no_run(folder: Path) -> None:
+    """Raises `StoreError` if the folder holds a run already."""
+    if read_run(folder) is not None:
+        raise StoreError(f"{folder}: holds a run already; --resume goes on with it")
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:

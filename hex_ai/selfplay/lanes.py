@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 
 import torch
 
@@ -15,6 +16,13 @@ from hex_ai.inference.position_collector import (
 )
 from hex_ai.selfplay.lane import Lane, SelfPlaySettings
 from hex_ai.selfplay.records import GameRecord
+
+# Far beyond use, but such that every count up to here fails, if at all, with a clear line.
+_MOST = {"games in flight": 2**24, "workers": 1024, "batch size": 2**40}
+
+
+# What a lane's thread passes on: games that ended, the error that stopped it, or None at its end.
+Result = list[GameRecord] | BaseException | None
 
 
 class LaneWatcher:
@@ -40,11 +48,6 @@ class GameIds:
     def __next__(self) -> int:
         with self._lock:
             return next(self._ids)
-
-    def stop(self) -> None:
-        """Hands out no more: games under way are played to their end."""
-        with self._lock:
-            self._ids = iter(())
 
 
 class Lanes:
@@ -78,8 +81,8 @@ class Lanes:
     ) -> None:
         counts = {"games in flight": games_in_flight, "workers": workers, "batch size": batch_size}
         for name, count in counts.items():
-            if count < 1:
-                raise SettingError(f"{name} {count} is not positive")
+            if not 1 <= count <= _MOST[name]:
+                raise SettingError(f"{name} {count} is outside 1 to {_MOST[name]}")
         if not max_batch_delay_ms >= 0:
             raise SettingError(f"batch delay of {max_batch_delay_ms} ms is not a number from 0 on")
         if not batched and workers > 1:
@@ -118,38 +121,46 @@ class Lanes:
 
     def _play_threads(self, ids: GameIds) -> Generator[list[GameRecord], None, None]:
         """One thread a lane; this one passes on what they finish and the first error."""
-        results: queue.SimpleQueue[list[GameRecord] | BaseException | None] = queue.SimpleQueue()
+        # Bounded: if nobody takes the games, the lanes wait.
+        results: queue.Queue[Result] = queue.Queue(4 * self.workers)
         stopping = threading.Event()
+
+        def put(result: Result) -> None:
+            while not stopping.is_set():
+                with suppress(queue.Full):
+                    results.put(result, timeout=0.1)
+                    return
 
         def work(slots: int) -> None:
             try:
                 with collector.worker():
                     for games in self._play_lane(collector, ids, slots):
-                        results.put(games)
+                        put(games)
                         if stopping.is_set():
                             break
-                results.put(None)
+                put(None)
             except BaseException as error:  # noqa: BLE001 - raised again by the consumer
-                results.put(error)
+                put(error)
 
         with GlobalPositionCollector(self.model, self.batch_size, self.delay) as collector:
             shares = [
                 len(range(k, self.games_in_flight, self.workers)) for k in range(self.workers)
             ]
             threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in shares]
-            for thread in threads:
-                thread.start()
             try:
+                for thread in threads:
+                    thread.start()
                 yield from _until_all_done(results, len(threads))
             finally:
                 stopping.set()
                 collector.close()
                 for thread in threads:
-                    thread.join()
+                    if thread.ident is not None:
+                        thread.join()
 
 
 def _until_all_done(
-    results: "queue.SimpleQueue[list[GameRecord] | BaseException | None]", workers: int
+    results: "queue.Queue[Result]", workers: int
 ) -> Generator[list[GameRecord], None, None]:
     """Passes results on until each worker has said None, or one has failed."""
     while workers:

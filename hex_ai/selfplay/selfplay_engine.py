@@ -31,6 +31,7 @@ from hex_ai.selfplay.game_store import (
     GameStore,
     read_games,
     read_run,
+    require_no_run,
     shard_paths,
 )
 from hex_ai.selfplay.lane import SelfPlaySettings
@@ -39,7 +40,7 @@ from hex_ai.selfplay.records import SCHEMA_VERSION, GameRecord
 
 # Games in flight where nobody says otherwise: enough rows a level to fill the largest batch shape
 # several times over, few enough that the first games end soon.
-DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "mps": 512, "cuda": 4096}
+DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "cuda": 4096}
 
 # A shard is closed once it has this many games, or its first game is this many seconds old.
 SHARD_GAMES = 256
@@ -64,7 +65,7 @@ class SelfPlayEngine:
       batch_size, max_batch_delay_ms: when the shared collector of several workers starts a batch.
       cache_size: evaluations remembered, 0 for none.
       deduplicate: answer equal positions of a batch once.
-      device: `auto` (cuda, mps, cpu in that order), `cpu`, `cuda` or `mps`.
+      device: `auto` (cuda, else cpu), `cpu` or `cuda`.
       precision: `auto`, `float32` or `bfloat16`.
       runtime: `auto`, `eager` or `compiled`.
       plan: an inference plan to use instead of what device, precision and runtime ask for.
@@ -112,9 +113,14 @@ class SelfPlayEngine:
         if resume and output_dir is None:
             raise SettingError("resume wants the folder of the run: give it as --out or output_dir")
         self.output_dir = Path(output_dir) if output_dir is not None else None
+        if self.output_dir is not None and not resume:
+            require_no_run(self.output_dir)
         self._resume = resume
-        plan = self._noted_plan() or plan
-        plan = plan or default_plan(resolve_device(device), runtime, precision)
+        noted = self._noted_plan()
+        if noted is not None:
+            asked = {"device": device, "precision": precision, "runtime": runtime}
+            self._require_noted(noted, asked)
+        plan = noted or plan or default_plan(resolve_device(device), runtime, precision)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
@@ -161,9 +167,12 @@ class SelfPlayEngine:
             else self._generate_stored(self.output_dir, ids)
         )
         with closing(games):
-            for game in games:
-                self.totals.add(game)
-                yield game
+            try:
+                for game in games:
+                    self.totals.add(game)
+                    yield game
+            finally:
+                self.totals.ended = time.monotonic()
 
     def prepare(self) -> InferencePlan:
         """Loads, compiles and compares what the plan names, so that play can start at once."""
@@ -232,6 +241,15 @@ class SelfPlayEngine:
             )
         return plan
 
+    def _require_noted(self, noted: InferencePlan, asked: dict[str, str]) -> None:
+        """A run goes on under the plan it began with; to ask for another is an error."""
+        for name, value in asked.items():
+            before = getattr(noted, name)
+            if value not in ("auto", before):
+                raise StoreError(
+                    f"{self.output_dir}: {name} is {before!r} in this run, not {value!r}"
+                )
+
     def _generate(self, ids: range) -> Generator[GameRecord, None, None]:
         with closing(self.lanes.play(ids)) as batches:
             for games in batches:
@@ -287,6 +305,7 @@ class GameTotals:
     games: int = 0
     moves: int = 0
     started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
 
     def add(self, game: GameRecord) -> None:
         """Counts one game in."""
@@ -295,8 +314,8 @@ class GameTotals:
 
     @property
     def seconds(self) -> float:
-        """Since these totals were made."""
-        return time.monotonic() - self.started
+        """From the start to the end, or to now if there is none yet."""
+        return (self.ended or time.monotonic()) - self.started
 
 
 def device_utilization(device: torch.device) -> float | None:
@@ -304,8 +323,12 @@ def device_utilization(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     try:
-        return torch.cuda.utilization(device) / 100
+        import pynvml
     except ModuleNotFoundError:
+        return None
+    try:
+        return torch.cuda.utilization(device) / 100
+    except (pynvml.NVMLError, RuntimeError):
         return None
 
 

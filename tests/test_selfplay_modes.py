@@ -118,7 +118,7 @@ def test_every_mode_plays_the_same_games(
 
     Slow modes play some of the ids only: a game does not depend on what else is played.
     """
-    games = share(7, 40)
+    games = share(7, 24)
     modes = itertools.cycle(MODES[1:])
     for _ in range(size * len(widths)):
         next(modes)
@@ -130,7 +130,7 @@ def test_every_mode_plays_the_same_games(
         prints = {game.game_id: print_of(game) for game in want}
         for mode in itertools.islice(modes, share(2, len(MODES) - 1)):
             slow = mode["games_in_flight"] == 1 or "batched" in mode
-            some = ids[: share(1 if size * len(widths) > 10 else 2, 8)] if slow else ids
+            some = ids[: share(1 if size * len(widths) > 10 else 2, 4)] if slow else ids
             toy = make()
             found = play(toy, settings, some, device, **mode)
             assert [game.game_id for game in found] == sorted(some)

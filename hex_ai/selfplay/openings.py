@@ -37,7 +37,7 @@ def uniform_cells(seed: int, game_ids: Tensor, moves: int) -> Tensor:
 
 def scheduled_temperature(plies: Tensor, size: int) -> Tensor:
     """float64 `[G]`: 1.0 at ply 0, falling evenly to 0.1 at ply `size` and after."""
-    return HOTTEST - (HOTTEST - COOLEST) * (plies / size).clamp(max=1.0).double()
+    return HOTTEST - (HOTTEST - COOLEST) * (plies.double() / size).clamp(max=1.0)
 
 
 def fairest_move(candidates: Candidates, q: Tensor) -> Tensor:

@@ -68,6 +68,9 @@ class Toy(ABC):
         assert logits.dtype == values.dtype == torch.float32
         return logits, values.masked_fill(positions.finished, self._finished_value)
 
+    def check(self) -> None:  # noqa: B027 - nothing to do: toys are sound
+        """Raises nothing."""
+
     @abstractmethod
     def answer(self, positions: Positions) -> tuple[Tensor, Tensor]:
         """What `batch_infer` says of positions that are not finished."""

@@ -79,6 +79,9 @@ class HashEvaluator:
         self.before(positions)
         return hash_evaluation(positions)
 
+    def check(self) -> None:
+        pass
+
 
 class HashNetwork(nn.Module):
     """Evaluates planes by a hash of them.

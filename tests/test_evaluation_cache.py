@@ -17,12 +17,13 @@ from hex_ai.inference.evaluation_cache import (
     _CHECK_SEED,
     _KEY_SEED,
     EvaluationCache,
+    Oriented,
     _codes,
     _hash,
     orient,
 )
 from hex_ai.inference.inference_plan import default_plan
-from hex_ai.inference.model_inference import ModelInference, _distinct
+from hex_ai.inference.model_inference import ModelInference, _owners
 
 Share = Callable[[int, int], int]
 
@@ -91,11 +92,16 @@ def test_equal_rows_are_found_and_only_those(device: torch.device) -> None:
     generator = seeded(3)
     for kinds in (1, 2, 5, 50):
         keys = torch.randint(-kinds, kinds, (60,), generator=generator).to(device)
+        keys = keys.masked_fill(keys == 0, kinds)  # 0 stands for rows that are not live
         for checks in (keys * 7, torch.randint(-2, 2, (60,), generator=generator).to(device)):
-            first, owner = _distinct(keys, checks)
-            assert torch.equal(keys[first][owner], keys)
-            assert torch.equal(checks[first][owner], checks)
-        assert len(_distinct(keys, keys * 7)[0]) == distinct(keys)
+            live = torch.rand(60, generator=generator).to(device) < 0.8
+            asked = Oriented(keys, keys, keys, checks)  # only keys and checks are looked at
+            owner = _owners(asked, live)
+            assert torch.equal(keys[owner][live], keys[live])
+            assert torch.equal(checks[owner][live], checks[live])
+            assert bool(live[owner][live].all())
+            if torch.equal(checks, keys * 7):
+                assert owner[live].unique().numel() == distinct(keys[live])
 
 
 def test_an_empty_table_knows_nothing(device: torch.device) -> None:

@@ -151,12 +151,13 @@ def test_finished_positions_are_no_requests(
     assert torch.equal(logits, expected[0].masked_fill(finished[:, None], 0.0))
     assert torch.equal(values, expected[1].masked_fill(finished, -1.0))
     assert model.stats.requests - before == 20
-    stats, calls = deepcopy(model.stats), len(network.calls)
+    requests, evaluations, calls = model.stats.requests, model.stats.evaluations, len(network.calls)
     logits, values = model.batch_infer(positions.retire(torch.ones_like(finished)))
     assert logits.shape == (30, 16)
     assert not bool(logits.any())
     assert bool((values == -1).all())
-    assert (model.stats, len(network.calls)) == (stats, calls)
+    assert (model.stats.requests, model.stats.evaluations) == (requests, evaluations)
+    assert len(network.calls) == calls + (cache_size == 0), "without savings nobody looks"
 
 
 def test_answers_have_the_promised_form(device: torch.device) -> None:

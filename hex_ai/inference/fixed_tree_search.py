@@ -127,15 +127,17 @@ def build_search_tree_with_collection(
       noise: float64 `[G, A]` Gumbel draws; needed where the temperature is not 0.
       value_weight: c of score + c * q; a number or `[G]`. Infinity is pure minimax.
 
+    Nothing is read from a device: tensors there are not checked.
+
     Raises:
       SettingError: unusable widths, a negative temperature, or a temperature without noise.
       ShapeError: no position, or a finished root.
     """
     search = _Search(positions, check_widths(widths), collector)
     heat = _per_game(temperature, positions)
-    if not bool((heat >= 0).all()) or (noise is None and bool((heat != 0).any())):
+    if _seen_any(~(heat >= 0)) or (noise is None and _seen_any(heat != 0)):
         raise SettingError("temperature must be 0, or above 0 with noise given")
-    if not len(positions) or bool(positions.finished.any()):
+    if not len(positions) or _seen_any(positions.finished):
         raise ShapeError("a search starts from one or more positions that are not finished")
     return search.run(noise, heat, _per_game(value_weight, positions))
 
@@ -233,6 +235,11 @@ class _Search:
                 self.log_prior, self.candidates, q, self.network_values
             ),
         )
+
+
+def _seen_any(condition: Tensor) -> bool:
+    """Whether any is true, as far as the host sees it without waiting for a device."""
+    return condition.device.type == "cpu" and bool(condition.numpy().any())
 
 
 def _per_game(setting: float | Tensor, positions: Positions) -> Tensor:

@@ -1,13 +1,18 @@
 """`ModelInference`: positions in, evaluations out, each network row computed once.
 
-    positions ─► finished ones answered ─► oriented ─► duplicates and cache out
+    positions ─► oriented ─► finished ones, duplicates and cache out
               ─► padded batches of fixed shapes ─► network ─► every row back to its owners
 
 An evaluation is raw float32 logits in canonical cell order and the mover's value in [-1, 1]. It is,
 bit for bit, a function of the position, the network and the inference plan.
+
+The host reads from the device at most once a batch, to learn how many rows the network must see,
+and not at all with cache and duplicates off, where it sees them all. What else there is to know,
+counts and faults, stays on the device until somebody asks.
 """
 
 import logging
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -33,7 +38,7 @@ class InferenceStats:
     """Counts since the start, in rows unless said otherwise.
 
     Every request is a hit in the cache, a duplicate of another row of its batch, or an evaluation.
-    Positions of finished games are no requests.
+    Positions of finished games are no requests, and where the network is shown one it is padding.
     """
 
     requests: int = 0
@@ -82,9 +87,11 @@ class ModelInference:
             raise SettingError(f"orientation rule {plan.orientation!r} is not {ORIENTATION_RULE!r}")
         self.plan = plan or default_plan(torch.device("cpu"))
         self.device = torch.device(self.plan.device)
-        self.stats = InferenceStats()
         self._cache_size, self._deduplicate = cache_size, deduplicate
         self._cache: EvaluationCache | None = None
+        self._inputs: dict[torch.Size, Tensor] = {}
+        self._sound = torch.ones((), dtype=torch.bool, device=self.device)
+        self.reset_stats()
         network = for_inference(network).to(self.device, self.plan.dtype)
         network = convert_conv2d_weight_memory_format(network, torch.channels_last)
         self._network = network
@@ -105,14 +112,16 @@ class ModelInference:
             log.warning("cannot compile the network, running eager: %s", error)
             self.plan = replace(self.plan, runtime="eager")
             self._forward = self._network
+            self._sound.fill_(True)
             self._compare_shapes(size)
-        self.stats = InferenceStats()
+        self.reset_stats()
         return self.plan
 
     def _compare_shapes(self, size: int) -> None:
         shapes = self.plan.shapes
-        probe = _probe_positions(max(64, shapes[-1]), size, self.device)
-        answers = [self._evaluate(orient(probe), (shape,)) for shape in shapes]
+        probe = orient(_probe_positions(max(64, shapes[-1]), size, self.device)).planes
+        answers = [self._evaluate(probe, (shape,)) for shape in shapes]
+        self.check()
         if not all(_same_bits(answer, answers[-1]) for answer in answers):
             log.warning("batch shapes %s disagree in the last bit: keeping the largest", shapes)
             self.plan = self.plan.with_shapes(self.plan.shapes[-1:])
@@ -127,33 +136,62 @@ class ModelInference:
 
         Returns:
           policy_logits float32 `[B, A]`, raw and unmasked, cells as the mover sees them, and
-          values float32 `[B]`, the mover's view. Row i answers position i.
+          values float32 `[B]`, the mover's view. Row i answers position i. A row for which the
+          network gave what cannot be an evaluation is NaN; `check` tells.
 
         Raises:
-          NetworkError: the network gave a number that is not finite, or ran out of memory.
+          NetworkError: the network failed or ran out of memory. What `check` would say of an
+            earlier batch may be raised here too.
         """
         if len(positions) == 0:
             raise ShapeError("a batch of no positions cannot be evaluated")
-        logits = torch.zeros(len(positions), positions.moves, device=self.device)
-        values = torch.full((len(positions),), -1.0, device=self.device)
-        rows = (~positions.finished).nonzero()[:, 0]
-        if len(rows):
-            oriented = orient(positions[rows])
-            self.stats.requests += len(rows)
-            found_logits, values[rows] = self._answer(oriented)
-            turned = oriented.turned[:, None]
-            logits[rows] = torch.where(turned, found_logits.flip(1), found_logits)
-        return logits, values
+        asked = orient(positions)
+        logits, values = self._answer(asked, ~positions.finished)
+        logits = torch.where(asked.turned[:, None], logits.flip(1), logits)
+        return (
+            logits.masked_fill(positions.finished[:, None], 0.0),
+            values.masked_fill(positions.finished, -1.0),
+        )
+
+    def check(self) -> None:
+        """Reads from the device whether all evaluations so far were sound; once not is for ever.
+
+        Raises:
+          NetworkError: a policy that is not finite, or a value outside ±1.
+        """
+        self._require_sound(bool(self._sound))
 
     def simple_infer(self, position: Positions) -> tuple[Tensor, float]:
         """Evaluates a single position (B = 1): logits float32 `[A]` and the mover's value."""
         if len(position) != 1:
             raise ShapeError(f"simple_infer takes one position, not {len(position)}")
         logits, values = self.batch_infer(position)
+        self.check()
         return logits[0], float(values[0])
 
+    @property
+    def stats(self) -> InferenceStats:
+        """The counts so far. Reads from the device."""
+        requests, distinct, evaluations = self._counts.tolist()
+        return InferenceStats(
+            requests=requests,
+            evaluations=evaluations,
+            cache_hits=distinct - evaluations,
+            duplicate_hits=requests - distinct,
+            padding_rows=self._network_rows - evaluations,
+            network_calls=self._network_calls,
+            network_seconds=self._network_seconds,
+        )
+
+    def reset_stats(self) -> None:
+        """Counts from 0 again."""
+        # Requests, then how many of them are no duplicates, then how many of those are not cached.
+        self._counts = torch.zeros(3, dtype=torch.int64, device=self.device)
+        self._network_calls = self._network_rows = 0
+        self._network_seconds = 0.0
+
     def get_performance_stats(self) -> dict[str, Any]:
-        """Counts and rates since the start; see `InferenceStats`."""
+        """Counts and rates since the start; see `InferenceStats`. Reads from the device."""
         return self.stats.summary()
 
     @torch.no_grad()
@@ -178,67 +216,82 @@ class ModelInference:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _answer(self, asked: Oriented) -> tuple[Tensor, Tensor]:
-        """Evaluations of oriented positions, in their order."""
-        if not self._deduplicate:
-            return self._look_up(asked)
-        first, owner = _distinct(asked.keys, asked.checks)
-        self.stats.duplicate_hits += len(asked.keys) - len(first)
-        logits, values = self._look_up(_rows(asked, first))
-        return logits[owner], values[owner]
+    def _answer(self, asked: Oriented, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluations of oriented positions, in their order; anything where not `live`, `[B]`."""
+        if not self._cache_size and not self._deduplicate:
+            self._count(live, live, live)
+            return self._evaluate(asked.planes, self.plan.shapes)
+        rows = torch.arange(len(live), device=self.device)
+        owners = _owners(asked, live) if self._deduplicate else rows
+        distinct = live & (owners == rows)
+        known, logits, values = self._recall(asked)
+        missing = distinct & ~known
+        self._count(live, distinct, missing)
+        wanted = self._rows_where(missing)
+        if len(wanted):
+            new = self._evaluate(asked.planes[wanted], self.plan.shapes)
+            logits[wanted], values[wanted] = new
+            if self._cache is not None:
+                self._cache.write(asked.keys[wanted], asked.checks[wanted], *new)
+        return logits[owners], values[owners]
 
-    def _look_up(self, asked: Oriented) -> tuple[Tensor, Tensor]:
-        """Evaluations of oriented positions, from the cache where it has them."""
+    def _count(self, live: Tensor, distinct: Tensor, missing: Tensor) -> None:
+        """Adds a batch to the counts; all are bool `[B]`, each a part of the one before."""
+        self._counts += torch.stack((live, distinct, missing)).sum(1)
+
+    def _rows_where(self, missing: Tensor) -> Tensor:
+        """The rows marked in bool `[B]`, ascending: the one thing the host must wait for."""
+        count = int(torch.where(self._sound, missing.sum(), -1))
+        self._require_sound(count >= 0)
+        return (~missing).to(torch.int8).argsort(stable=True)[:count]
+
+    def _require_sound(self, sound: bool) -> None:
+        if not sound:
+            raise NetworkError("the network gave a policy that is not finite or a value outside ±1")
+
+    def _recall(self, asked: Oriented) -> tuple[Tensor, Tensor, Tensor]:
+        """What the cache knows: bool `[B]`, and evaluations that mean nothing where it is false."""
+        moves = (asked.planes.shape[-1] - 2) ** 2
         if not self._cache_size:
-            return self._evaluate(asked, self.plan.shapes)
-        cache = self._cache_for(asked.planes)
-        known, slots = cache.find(asked.keys, asked.checks)
-        missing = (~known).nonzero()[:, 0]
-        self.stats.cache_hits += len(known) - len(missing)
-        logits, values = cache.read(slots)
-        if len(missing):
-            asked = _rows(asked, missing)
-            new_logits, new_values = self._evaluate(asked, self.plan.shapes)
-            logits[missing], values[missing] = new_logits, new_values
-            cache.write(asked.keys, asked.checks, new_logits, new_values)
-        return logits, values
-
-    def _cache_for(self, planes: Tensor) -> EvaluationCache:
-        """The cache for this board size; a change of size starts a new one."""
-        moves = (planes.shape[-1] - 2) ** 2
-        if self._cache is None or self._cache.moves != moves:
+            values = torch.zeros(len(asked.keys), device=self.device)
+            return values > 0, values[:, None].repeat(1, moves), values
+        if self._cache is None or self._cache.moves != moves:  # a change of size starts a new one
             self._cache = EvaluationCache(self._cache_size, moves, self.device)
-        return self._cache
+        known, slots = self._cache.find(asked.keys, asked.checks)
+        return known, *self._cache.read(slots)
 
     @torch.no_grad()
-    def _evaluate(self, asked: Oriented, shapes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Runs the network on oriented positions, in padded batches of the given shapes."""
+    def _evaluate(self, planes: Tensor, shapes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Runs the network on oriented planes, in padded batches of the given shapes."""
         started = time.perf_counter()
-        parts, start, rows = [], 0, len(asked.planes)
-        while start < rows:
-            shape = _next_shape(rows - start, shapes)
+        if torch.get_num_threads() != self.plan.threads:  # each thread has a number of its own
+            torch.set_num_threads(self.plan.threads)
+        parts, start = [], 0
+        while start < len(planes):
+            shape = _next_shape(len(planes) - start, shapes)
             try:
-                parts.append(self._run(asked.planes[start : start + shape], shape))
+                parts.append(self._run(planes[start : start + shape], shape))
             except Exception as error:  # noqa: BLE001 - passes on all but lack of memory
                 shapes = self._smaller_shapes(shape, error)
                 continue
             start += shape
         logits = torch.cat([part[0] for part in parts])
         values = torch.cat([part[1] for part in parts])
-        # One read from the device; a sum is finite only if all its terms are.
-        if not bool(logits.sum().isfinite() & (values.abs().amax() <= 1)):
-            raise NetworkError("the network gave a policy that is not finite or a value outside ±1")
-        self.stats.evaluations += rows
-        self.stats.network_seconds += time.perf_counter() - started
-        return logits, values
+        # A sum is finite only if all its terms are.
+        sound = logits.sum(1).isfinite() & (values.abs() <= 1)
+        self._sound &= sound.all()
+        self._network_seconds += time.perf_counter() - started
+        return (
+            logits.masked_fill(~sound[:, None], math.nan),
+            values.masked_fill(~sound, math.nan),
+        )
 
     def _run(self, planes: Tensor, shape: int) -> tuple[Tensor, Tensor]:
         """One call of the network on at most `shape` rows, padded with empty planes."""
         rows = len(planes)
-        batch = torch.zeros(shape, *planes.shape[1:], dtype=self.plan.dtype, device=self.device).to(
-            memory_format=torch.channels_last
-        )
+        batch = self._input(shape, planes.shape[1:])
         batch[:rows] = planes
+        batch[rows:] = 0
         logits, values = self._forward(batch)
         wanted = (shape, (planes.shape[-1] - 2) ** 2)
         if logits.shape != wanted or values.shape != wanted[:1]:
@@ -246,9 +299,18 @@ class ModelInference:
                 f"the network gave {list(logits.shape)} and {list(values.shape)}, "
                 f"want {list(wanted)} and {list(wanted[:1])}"
             )
-        self.stats.network_calls += 1
-        self.stats.padding_rows += shape - rows
+        self._network_calls += 1
+        self._network_rows += shape
         return logits[:rows].float(), values[:rows].float()
+
+    def _input(self, shape: int, planes: torch.Size) -> Tensor:
+        """The memory that batches of `shape` rows are put into: one for all of them."""
+        wanted = torch.Size((shape, *planes))
+        if wanted not in self._inputs:
+            self._inputs[wanted] = torch.zeros(
+                wanted, dtype=self.plan.dtype, device=self.device
+            ).to(memory_format=torch.channels_last)
+        return self._inputs[wanted]
 
     def _smaller_shapes(self, failed: int, error: Exception) -> tuple[int, ...]:
         """Gives up the shapes from `failed` on, after the network ran out of memory there.
@@ -278,22 +340,20 @@ def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:
     raise AssertionError("unreachable: the largest shape takes any number of rows")
 
 
-def _distinct(keys: Tensor, checks: Tensor) -> tuple[Tensor, Tensor]:
-    """Finds equal positions: rows of one of each kind `[D]`, and for each row its kind `[B]`.
+def _owners(asked: Oriented, live: Tensor) -> Tensor:
+    """int64 `[B]`: for each live row the first row of the same position, itself if it is that.
 
     Two positions whose keys collide but whose checks differ stay apart.
     """
+    # Rows that are not live must not own one that is.
+    keys, checks = asked.keys.masked_fill(~live, 0), asked.checks.masked_fill(~live, 0)
     order = keys.argsort(stable=True)
     keys, checks = keys[order], checks[order]
-    new = torch.ones_like(keys, dtype=torch.bool)
+    new = torch.ones_like(live)
     new[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
-    kind = torch.empty_like(order)
-    kind[order] = new.long().cumsum(0) - 1
-    return order[new], kind
-
-
-def _rows(asked: Oriented, rows: Tensor) -> Oriented:
-    return Oriented(asked.planes[rows], asked.turned[rows], asked.keys[rows], asked.checks[rows])
+    places = torch.arange(len(live), device=live.device)
+    first = places.masked_fill(~new, 0).cummax(0).values
+    return torch.empty_like(order).scatter_(0, order, order[first])
 
 
 def _ratio(part: float, whole: float) -> float | None:

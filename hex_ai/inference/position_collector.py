@@ -29,6 +29,10 @@ class Evaluator(Protocol):
         """Policy logits float32 `[B, A]` and the mover's values float32 `[B]`."""
         ...
 
+    def check(self) -> None:
+        """Raises the error of a batch that `batch_infer` did not wait for."""
+        ...
+
 
 class Collector(Protocol):
     """The three calls that the search makes."""
@@ -129,11 +133,16 @@ def answer_together(
 
 
 def _infer(model: Evaluator, board: Positions, max_batch: int | None) -> Evaluation:
-    if max_batch is None or len(board) <= max_batch:
+    if max_batch is None:
         return model.batch_infer(board)
-    starts = range(0, len(board), max_batch)
-    parts = [model.batch_infer(board[start : start + max_batch]) for start in starts]
-    return torch.cat([logits for logits, _ in parts]), torch.cat([values for _, values in parts])
+    # Who asks about few at a time can as well not ask about finished ones.
+    live = (~board.finished).nonzero()[:, 0]
+    logits = torch.zeros(len(board), board.moves, device=board.device)
+    values = torch.full((len(board),), -1.0, device=board.device)
+    for rows in torch.split(live, max_batch):
+        if len(rows):
+            logits[rows], values[rows] = model.batch_infer(board[rows])
+    return logits, values
 
 
 class _Worker:

@@ -115,6 +115,7 @@ class Lanes:
         while len(lane):
             before = lane.searches
             games = lane.step()
+            self.model.check()
             self.searches += lane.searches - before
             self.watcher.stepped(lane)
             yield games
@@ -132,6 +133,9 @@ class Lanes:
                     return
 
         def work(slots: int) -> None:
+            # A lane's operations are small. With a team of threads for each of them it would keep
+            # the processor from the network.
+            torch.set_num_threads(1)
             try:
                 with collector.worker():
                     for games in self._play_lane(collector, ids, slots):
@@ -157,6 +161,7 @@ class Lanes:
                 for thread in threads:
                     if thread.ident is not None:
                         thread.join()
+                torch.set_num_threads(torch.get_num_threads())  # for threads that start from now on
 
 
 def _until_all_done(

@@ -23,7 +23,7 @@ from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint, network_digest
 from hex_ai.inference.inference_plan import InferencePlan, default_plan, resolve_device
-from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, InferenceStats, ModelInference
+from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.network import architecture_of, config_of
 from hex_ai.selfplay.game_store import (
     RUN_FORMAT,
@@ -160,7 +160,8 @@ class SelfPlayEngine:
             raise SettingError(f"{num_games} games from number {first_game} on cannot be played")
         self.prepare()
         ids = range(first_game, first_game + num_games)
-        self.totals, self.inference.stats, self.lanes.searches = GameTotals(), InferenceStats(), 0
+        self.totals, self.lanes.searches = GameTotals(), 0
+        self.inference.reset_stats()
         games = (
             self._generate(ids)
             if self.output_dir is None

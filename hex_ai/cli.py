@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from hex_ai import __version__
 from hex_ai.bench import MODES, BenchSettings, run_bench
+from hex_ai.bench_plots import draw_bench, require_plots
 from hex_ai.board_svg import board_svg
 from hex_ai.board_text import board_text
 from hex_ai.errors import HexAIError, IllegalMoveError, RecordError, SettingError, StoreError
@@ -25,7 +27,7 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted, interrupts_raised
 from hex_ai.progress import progress_shown
-from hex_ai.report_text import bench_table, summary_lines
+from hex_ai.report_text import bench_lines, bench_table, summary_lines
 from hex_ai.selfplay.game_store import (
     read_games,
     read_run,
@@ -43,6 +45,9 @@ from hex_ai.selfplay.selfplay_engine import (
     default_model_path,
 )
 from hex_ai.selfplay.summary import RunSummary
+
+# Numbers of games in flight to draw a curve of games a second through.
+PLOTTED_FLIGHTS = {"cpu": (1, 4, 16, 64, 256), "cuda": (16, 128, 1024, 4096, 16384)}
 
 app = typer.Typer(
     name="hex-ai",
@@ -328,7 +333,11 @@ def bench(
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
     runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "auto",
     seed: Annotated[int, typer.Option(help="of games and weights")] = 0,
+    finite: Annotated[
+        bool, typer.Option(help="play games from first to last as well, four times those in flight")
+    ] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="file to write")] = None,
+    plot: Annotated[Path | None, typer.Option(help="folder to draw pictures in (PNG)")] = None,
 ) -> None:
     """Measure every way to evaluate, beside the bare network."""
     if model is not None and (channels is not None or blocks is not None):
@@ -344,16 +353,27 @@ def bench(
         seconds=seconds,
         repeats=repeats,
         games_in_flight=games_in_flight,
+        finite=finite,
+        flights=PLOTTED_FLIGHTS[place.type] if plot else (),
     )
+    if plot is not None:
+        require_plots(plot)
     if channels is None and blocks is None:
         network = load_checkpoint(model or default_model_path()).network
     else:
         torch.manual_seed(seed)
         network = HexNetwork(NetworkConfig(channels or 64, blocks or 6))
-    report = run_bench(network, default_plan(place, runtime, precision), settings)
+    plan = default_plan(place, runtime, precision)
+    with err.status("") if err.is_terminal else nullcontext() as status:
+        report = run_bench(network, plan, settings, status.update if status else lambda _: None)
     if json_file is not None:
         write_json(json_file, report)
     out.print(bench_table(report))
+    for line in bench_lines(report):
+        out.print(line)
+    if plot is not None:
+        for path in draw_bench(report, plot):
+            _say(str(path))
 
 
 @app.command("import")

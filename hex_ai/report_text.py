@@ -58,5 +58,26 @@ def bench_table(report: dict[str, Any]) -> Table:
     return table
 
 
+def bench_lines(report: dict[str, Any]) -> list[str]:
+    """What the table of a benchmark has no room for."""
+    raw = report["raw"]
+    sweep = ", ".join(f"{size}: {rate:.0f}" for size, rate in raw["sweep"].items())
+    lines = [
+        f"bare network, rows/s by batch size: {sweep}; {raw['mfu']:.1%} of the "
+        f"{report['matmul_flops_per_s'] / 1e9:.0f} GFLOP/s of a matrix product; "
+        f"compiled in {report['compile_seconds']:.1f} s"
+    ]
+    for mode, figures in report["modes"].items():
+        shares = ", ".join(f"{part} {share:.1%}" for part, share in figures["wall_shares"].items())
+        lines.append(f"{mode}: {shares}")
+    if "finite" in report:
+        finite = report["finite"]
+        lines.append(
+            f"{finite['games']} games from first to last: {finite['games_per_s']:.2f} games/s, "
+            f"{_percent(finite['of_steady'])} of the steady moves/s"
+        )
+    return lines
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"

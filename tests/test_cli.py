@@ -157,7 +157,8 @@ def test_show_draws_the_board(run: Command, folder: Path) -> None:
 def test_bench_writes_its_figures(run: Command, tmp_path: Path) -> None:
     tiny = ["--channels", 8, "--blocks", 1, "--runtime", "eager", "--board-size", 3]
     quick = ["--search-widths", "2,1", "--seconds", "0.01", "--games-in-flight", 3]
-    ended = run("bench", *tiny, *quick, "--json", tmp_path / "b.json")
+    files = ["--json", tmp_path / "b.json", "--plot", tmp_path / "plots"]
+    ended = run("bench", *tiny, *quick, *files)
     assert (ended.status, ended.err) == (0, "")
     report = json.loads((tmp_path / "b.json").read_text())
     top = "device precision threads network board_size search_widths raw modes schema_version"
@@ -172,7 +173,31 @@ def test_bench_writes_its_figures(run: Command, tmp_path: Path) -> None:
         assert set(rates.split()) <= set(figures)
         assert mode in ended.out
         assert (figures["hit_rate"] == 0) or mode == "full"
+        assert sum(figures["wall_shares"].values()) in (0, pytest.approx(1))
+        assert figures["hit_rate"] == figures["cache_hit_rate"] + figures["duplicate_rate"]
+        low, high = figures["efficiency_range"]
+        assert low <= figures["efficiency"] <= high
     assert report["modes"]["plan-style"]["mean_batch"] == 1
+    assert report["finite"]["games"] == 12
+    flights = report["games_in_flight_sweep"]
+    assert flights["64"] > flights["1"] > 0
+    for picture in sorted((tmp_path / "plots").iterdir()):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.name in ended.out
+    assert len(list((tmp_path / "plots").iterdir())) == 4
+    (tmp_path / "file").write_text("")
+    refused(run("bench", *tiny, "--plot", tmp_path / "file" / "x"), "file")
+
+
+def test_bench_measures_once_more_only_what_it_is_asked(run: Command, tmp_path: Path) -> None:
+    tiny = ["--channels", 8, "--blocks", 1, "--runtime", "eager", "--board-size", 3]
+    quick = ["--search-widths", "2,1", "--seconds", "0.01", "--modes", "individual", "--no-finite"]
+    ended = run("bench", *tiny, *quick, "--repeats", 2, "--json", tmp_path / "b.json")
+    assert (ended.status, ended.err) == (0, "")
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert list(report["modes"]) == ["individual"]
+    assert "finite" not in report
+    assert "games_in_flight_sweep" not in report
 
 
 def test_import_makes_a_checkpoint(run: Command, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ FLOORS = """
 errors interrupts
 atomic_files game.positions game.notation value_utils
 inference.network inference.move_choice inference.inference_plan selfplay.records
-board_text board_svg report_text formats.trmph
+board_text board_svg report_text bench_plots formats.trmph
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 inference.weight_files selfplay.replay selfplay.summary
 inference.checkpoint inference.foreign_weights selfplay.game_store
@@ -20,7 +20,9 @@ inference.fixed_tree_search selfplay.openings
 selfplay.lane
 selfplay.lanes
 selfplay.selfplay_engine
-bench progress training.samples
+bare_speed wall_shares progress training.samples
+bench_modes
+bench
 training.trainer
 training.loop
 cli training.__main__

@@ -1,0 +1,51 @@
+"""What the hardware could do: operations of a network, the peak of a device, its name."""
+
+import copy
+import platform
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hex_ai.game.positions import Positions
+
+# Rows and columns of the square matrices that the peak is measured with.
+_PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
+_PEAK_REPEATS = 5
+
+
+def flops_per_row(network: nn.Module, size: int) -> int:
+    """Floating point operations of one evaluation, a multiplication and an addition being two.
+
+    Counts matrix products and convolutions, on a board of `size`, as the convolutions are written:
+    what they multiply with their own zero padding is counted too.
+    """
+    network = copy.deepcopy(network).eval().cpu().float()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(Positions.empty(1, size).planes())
+    return int(counter.get_total_flops())
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating point operations a second of a large matrix product: the best of a few."""
+    side = _PEAK_SIDE[device.type]
+    one, other = torch.randn(2, side, side, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(_PEAK_REPEATS):
+        started = time.perf_counter()
+        product = one @ other
+        float(product[0, 0])  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
+
+
+def processor_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

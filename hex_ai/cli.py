@@ -44,6 +44,7 @@ from hex_ai.selfplay.selfplay_engine import (
     SelfPlayEngine,
     default_model_path,
 )
+from hex_ai.selfplay.stopping import RESIGN
 from hex_ai.selfplay.summary import RunSummary
 
 # Numbers of games in flight to draw a curve of games a second through.
@@ -171,6 +172,15 @@ def selfplay(
     ] = None,
     opening: Annotated[str, typer.Option(help="uniform, policy or empty")] = "uniform",
     swap: Annotated[bool, typer.Option(help="Blue may swap at the second ply")] = True,
+    stop: Annotated[
+        str, typer.Option(help="end decided games early: proven, resign, or proven,resign")
+    ] = "none",
+    resign_threshold: Annotated[
+        float, typer.Option(help="value at which both sides see the game as decided")
+    ] = 0.95,
+    resign_played_on: Annotated[
+        float, typer.Option(help="share of games in which nobody resigns, to see who was wrong")
+    ] = 0.1,
     model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
     batched_inference: Annotated[
         bool, typer.Option(help="off: ask for one position at a time")
@@ -195,6 +205,9 @@ def selfplay(
         temperature=temperature,
         opening=opening,
         swap=swap,
+        stop=() if stop == "none" else tuple(stop.split(",")),
+        resign_threshold=resign_threshold,
+        resign_played_on=resign_played_on,
         seed=seed,
         use_batched_inference=batched_inference,
         games_in_flight=games_in_flight,
@@ -212,7 +225,9 @@ def selfplay(
 
 def play_and_report(engine: SelfPlayEngine, num_games: int, first_game: int = 0) -> None:
     """Plays games with a display of the progress, and prints and stores a summary at the end."""
-    summary, last = RunSummary(), None
+    settings, last = engine.settings, None
+    resigns = RESIGN in settings.stop
+    summary = RunSummary(resign_threshold=settings.resign_threshold if resigns else None)
     folder = engine.output_dir
     for game in engine.stored_games():
         summary.add(game)
@@ -240,7 +255,7 @@ def print_game(game: GameRecord) -> None:
     moves = [int(move) for move in game.moves]
     out.print(board_text(replay(game.board_size, moves)[-1], moves[-1]))
     winner = "Red" if game.winner == RED else "Blue"
-    out.print(f"game {game.game_id}: {len(moves)} plies, won by {winner}")
+    out.print(f"game {game.game_id}: {len(moves)} plies, won by {winner} ({game.end})")
 
 
 @app.command()
@@ -284,7 +299,7 @@ def export(
     if to != "trmph":
         raise SettingError(f"format {to!r} is not one of trmph")
     for game in read_games(folder):
-        _say(write_trmph(game.board_size, game.moves.tolist(), game.winner))
+        _say(write_trmph(game.board_size, game.moves.tolist(), game.winner, game.end))
 
 
 @app.command()

@@ -21,6 +21,12 @@ def summary_lines(games: dict[str, Any], stats: dict[str, Any]) -> list[str]:
         f"Red won {games['red_share']:.1%}; swapped {games['swap_share']:.1%}; "
         f"search played the policy's favourite in {_percent(games['agreement'])}"
     ]
+    if set(games["ends"]) != {"join"}:
+        ends = ", ".join(f"{end} {count}" for end, count in sorted(games["ends"].items()))
+        lines.append(
+            f"ended by {ends}; {games['played_on']} games played on after somebody could have "
+            f"resigned, {games['misjudged']} of them won by the other side"
+        )
     if stats["games"]:
         lines.append(
             f"{stats['seconds']:.1f} s: {stats['games_per_s']:.2f} games/s, "

@@ -146,7 +146,7 @@ def test_run_json_says_what_decided_the_games(tmp_path: Path) -> None:
     assert run["network"]["digest"] == network_digest(network)
     assert run["network"]["config"] == {"channels": 8, "blocks": 1}
     wanted = dataclasses.asdict(SelfPlaySettings(**settings))  # type: ignore[arg-type]
-    assert run["settings"] == wanted | {"search_widths": [2, 2], "value_weight": "inf"}
+    assert run["settings"] == wanted | {"search_widths": [2, 2], "stop": [], "value_weight": "inf"}
     assert InferencePlan.from_json(run["plan"]) == PLAN
     assert (run["package_version"], run["schema_version"]) == (__version__, 1)
     assert {game.network for game in read_games(tmp_path)} == {run["network"]["digest"]}
@@ -285,7 +285,7 @@ BENCH: dict[str, Any] = {
     ("change", "seen"),
     [
         ({"board_size": 4}, lambda report: report["board_size"] == 4),
-        ({"search_widths": (3, 1)}, lambda report: report["search_widths"] == (3, 1)),
+        ({"search_widths": (3, 1)}, lambda report: report["search_widths"] == [3, 1]),
         ({"seed": 2}, lambda report: report["seed"] == 2),
         ({"modes": MODES[:2]}, lambda report: tuple(report["modes"]) == MODES[:2]),
         ({"games_in_flight": 64}, lambda report: report["modes"]["cross-game"]["mean_batch"] > 8),

@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "hex_ai"
 FLOORS = """
 errors interrupts
 atomic_files game.positions game.notation value_utils
-inference.network inference.move_choice inference.inference_plan selfplay.records
-board_text board_svg report_text bench_plots formats.trmph
+inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
+board_text board_svg report_text bench_plots formats.trmph selfplay.stopping
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 inference.weight_files selfplay.replay selfplay.summary
 inference.checkpoint inference.foreign_weights selfplay.game_store

@@ -1,7 +1,8 @@
 """TRMPH lines: `#11,f6e7d8 r` is a game of 11 × 11 that Red won.
 
 The cells stand in the order played, Red first. A second cell equal to the first is swap-pieces. The
-winner at the end, `r` or `b`, may be missing where a line is read.
+winner at the end, `r` or `b`, may be missing where a line is read. Behind it stands, in one word of
+ours, how the game ended where no chain joins two edges: `#11,f6e7d8 r resign`.
 """
 
 import re
@@ -15,7 +16,7 @@ from hex_ai.selfplay.records import BLUE, RED, SWAP
 
 _LINE = re.compile(
     r"(?:https?://(?:www\.)?trmph\.com/hex/board)?#(?P<size>[0-9]{1,4}),(?P<cells>\S*)"
-    r"(?:[ \t]+(?P<winner>\S+))?"
+    r"(?:[ \t]+(?P<winner>\S+)(?:[ \t]+(?P<end>proven|resign))?)?"
 )
 _WINNERS = {"r": RED, "b": BLUE}
 
@@ -27,19 +28,26 @@ class TrmphGame:
     board_size: int
     moves: tuple[int, ...]
     winner: int | None
+    end: str = "join"
 
 
-def write_trmph(board_size: int, moves: Sequence[int], winner: int | None = None) -> str:
+def write_trmph(
+    board_size: int, moves: Sequence[int], winner: int | None = None, end: str = "join"
+) -> str:
     """The line of a game; the inverse of `read_trmph`.
 
     Args:
       board_size: N.
       moves: board cells, with `SWAP` at most at the second place.
       winner: `RED`, `BLUE`, or None for a line without one.
+      end: how the game ended; said only with a winner, and only where it is not `join`.
     """
     cells = [moves[0] if move == SWAP else move for move in moves]
     line = f"#{board_size}," + "".join(cell_name(int(cell), board_size) for cell in cells)
-    return line if winner is None else f"{line} {'r' if winner == RED else 'b'}"
+    if winner is None:
+        return line
+    line = f"{line} {'r' if winner == RED else 'b'}"
+    return line if end == "join" else f"{line} {end}"
 
 
 def read_trmph(line: str) -> TrmphGame:
@@ -64,7 +72,9 @@ def read_trmph(line: str) -> TrmphGame:
         moves = _moves(match["cells"], size)
     except NotationError as error:
         raise NotationError(f"{_short(line)}: {error}") from error
-    return TrmphGame(size, moves, None if winner is None else _WINNERS[winner])
+    return TrmphGame(
+        size, moves, None if winner is None else _WINNERS[winner], match["end"] or "join"
+    )
 
 
 def _moves(text: str, size: int) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import MAX_SIZE, Positions
+from hex_ai.game.proven import opponent_has_won
 from hex_ai.inference.fixed_tree_search import (
     SearchTree,
     build_search_tree_with_collection,
@@ -30,6 +31,7 @@ from hex_ai.selfplay.openings import (
     uniform_cells,
 )
 from hex_ai.selfplay.records import NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
+from hex_ai.selfplay.stopping import ENDS, PROVEN, RESIGN, check_stop, played_on, resigned
 
 MIN_SIZE = 3
 
@@ -46,6 +48,10 @@ class SelfPlaySettings:
       value_weight: c in score + c * q; infinity is pure minimax.
       opening: see `check_opening`.
       swap: whether Blue may swap at the second ply.
+      stop: rules by which decided games end early, see `hex_ai.selfplay.stopping`; by default every
+        game is played until a chain joins two edges.
+      resign_threshold: value at which both sides must see the game as decided, in (0, 1].
+      resign_played_on: share of games in which nobody resigns, to see how often that is wrong.
     """
 
     board_size: int = 11
@@ -55,6 +61,9 @@ class SelfPlaySettings:
     value_weight: float = math.inf
     opening: str = "uniform"
     swap: bool = True
+    stop: tuple[str, ...] = ()
+    resign_threshold: float = 0.95
+    resign_played_on: float = 0.1
 
     def __post_init__(self) -> None:
         if not MIN_SIZE <= self.board_size <= MAX_SIZE:
@@ -66,6 +75,7 @@ class SelfPlaySettings:
         if not self.value_weight >= 0:
             raise SettingError(f"value weight {self.value_weight} is not a number from 0 on")
         check_opening(self.opening)
+        check_stop(self.stop, self.resign_threshold, self.resign_played_on)
         object.__setattr__(self, "search_widths", check_widths(self.search_widths))
 
 
@@ -170,12 +180,34 @@ class Lane:
         self._positions = Positions.where(
             asks_swap, self._positions.swap(swaps), self._positions.play(moves)
         )
+        how = self._stop(tree.values)
         self._plies = self._plies + (~self._keeps_seat)
         self.searches += len(self)
         ended = self._positions.finished.nonzero()[:, 0]
-        games = self._records(ended)
+        if not len(ended):
+            return []
+        games = self._records(ended, how)
         self._start_games(ended)
         return games
+
+    def _stop(self, values: Tensor) -> Tensor:
+        """Ends games as the stop rules have it; int64 `[S]`, index into `ENDS` of each ended one.
+
+        The values, float32 `[S]`, are those of the search that has just moved.
+        """
+        settings, how = self.settings, torch.zeros_like(self._plies)
+        ended = self._positions.finished
+        if RESIGN in settings.stop:
+            slots = torch.arange(len(self), device=self.device)
+            before = self._log.fields["values"][slots, (self._plies - 1).clamp(min=0)]
+            gives_up = resigned(values, before, self._plies, settings.resign_threshold)
+            goes_on = played_on(settings.seed, self._ids, settings.resign_played_on)
+            how = how.masked_fill(gives_up & ~goes_on & ~ended, ENDS.index(RESIGN))
+        if PROVEN in settings.stop:
+            proven = opponent_has_won(self._positions) & ~self._keeps_seat & (self._plies > 0)
+            how = how.masked_fill(proven & ~ended, ENDS.index(PROVEN))
+        self._positions = self._positions.retire(how > 0)
+        return how
 
     def _search(self, asks_swap: Tensor) -> SearchTree:
         settings = self.settings
@@ -229,15 +261,14 @@ class Lane:
             },
         )
 
-    def _records(self, slots: Tensor) -> list[GameRecord]:
-        """The records of the finished games in these slots (int64 `[K]`)."""
-        if not len(slots):
-            return []
+    def _records(self, slots: Tensor, how: Tensor) -> list[GameRecord]:
+        """The records of the finished games in these slots (int64 `[K]`); `how` is of all slots."""
         fields = self._log.take(slots)
         games = zip(
             self._ids[slots].tolist(),
             self._plies[slots].tolist(),
             self._positions[slots].winner().tolist(),
+            how[slots].tolist(),
             strict=True,
         )
         return [
@@ -245,11 +276,11 @@ class Lane:
                 game_id=game_id,
                 board_size=self.settings.board_size,
                 winner=winner,
-                end="join",
+                end=ENDS[end],
                 network=self.network,
                 **{name: field[row, :plies].copy() for name, field in fields.items()},
             )
-            for row, (game_id, plies, winner) in enumerate(games)
+            for row, (game_id, plies, winner, end) in enumerate(games)
         ]
 
     def _start_games(self, slots: Tensor) -> None:

@@ -36,7 +36,8 @@ class GameRecord:
       board_size: N.
       moves: int16 `[P]`, cells, or `SWAP`.
       winner: `RED` or `BLUE`.
-      end: how it ended; `join` is an edge-to-edge chain on the board.
+      end: how it ended: `join`, an edge-to-edge chain on the board; `proven`, a chain that cannot
+        be cut any more; or `resign`.
       network: SHA-256 of the network that played it.
       search: uint8 `[P]`; 0: the ply was not searched and all below is empty or 0; 1: it was
         searched with the run's widths.

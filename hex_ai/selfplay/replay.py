@@ -8,7 +8,9 @@ from torch import Tensor
 
 from hex_ai.errors import RecordError
 from hex_ai.game.positions import Positions
+from hex_ai.game.proven import opponent_has_won
 from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
+from hex_ai.selfplay.stopping import STOPS
 
 
 def replay(board_size: int, moves: Sequence[int]) -> list[Positions]:
@@ -33,9 +35,9 @@ def replay(board_size: int, moves: Sequence[int]) -> list[Positions]:
 def find_faults(games: Sequence[GameRecord]) -> list[str]:
     """Replays games of one board size; a line for each that is wrong, naming the first fault.
 
-    Checked are: every move legal; the game over at its last ply and not before; the winner; and at
-    each searched ply that the numbers are in range, the candidates and the improved policy on empty
-    cells, and the move played among the candidates.
+    Checked are: every move legal; the game over at its last ply and not before, or decided there
+    as the record says; the winner; and at each searched ply that the numbers are in range, the
+    candidates and the improved policy on empty cells, and the move played among the candidates.
     """
     size = games[0].board_size
     positions = Positions.empty(len(games), size)
@@ -59,10 +61,23 @@ def find_faults(games: Sequence[GameRecord]) -> list[str]:
         moves = torch.where(running & ~illegal, moves, 0)
         after = _advance(positions, moves)
         positions = Positions.where(running & ~illegal, after, positions)
-    winners = torch.tensor([game.winner for game in games])
-    note(~positions.finished, "the game is not over at its last ply")
-    note(positions.winner() != winners, "the winner is wrong")
+    for rows, text in _end_faults(games, positions):
+        note(rows, text)
     return [f"game {games[row].game_id}: {text}" for row, text in sorted(faults.items())]
+
+
+def _end_faults(games: Sequence[GameRecord], last: Positions) -> list[tuple[Tensor, str]]:
+    """What may be wrong with the ends of games: bool `[G]` and why. `last` are the last boards."""
+    proven, gave_up = (torch.tensor([game.end == end for game in games]) for end in STOPS)
+    agreed = [len(g.values) > 1 and bool(g.values[-1] > 0 > g.values[-2]) for g in games]
+    ended = last.retire(proven | gave_up)
+    return [
+        ((proven | gave_up) & last.finished, "the game was over before it was stopped"),
+        (proven & ~opponent_has_won(last), "the win is not proven at its last ply"),
+        (gave_up & ~torch.tensor(agreed), "nobody has reason to resign at its last ply"),
+        (~ended.finished, "the game is not over at its last ply"),
+        (ended.winner() != torch.tensor([g.winner for g in games]), "the winner is wrong"),
+    ]
 
 
 def _legal(positions: Positions, moves: Tensor, ply: int) -> Tensor:

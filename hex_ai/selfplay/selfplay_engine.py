@@ -212,7 +212,8 @@ class SelfPlayEngine:
     def run_description(self) -> dict[str, Any]:
         """What `run.json` says: everything that decides the games, and where it comes from."""
         settings = asdict(self.settings)
-        settings["search_widths"] = list(self.settings.search_widths)
+        for name in ("search_widths", "stop"):
+            settings[name] = list(settings[name])
         settings["value_weight"] = str(self.settings.value_weight)
         return {
             "format": RUN_FORMAT,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hex_ai.selfplay.records import RED, GameRecord
+from hex_ai.selfplay.stopping import RESIGN, first_resignation
 
 
 @dataclass
@@ -17,6 +18,9 @@ class RunSummary:
       red_wins, swaps: games that Red won; games with a swap.
       agreed, searched: moves that were the policy's favourite; moves chosen by search.
       ends: number of games by how they ended.
+      resign_threshold: where nobody resigned although the rule of this threshold says so, the game
+        was played on; None where that is no matter.
+      played_on, misjudged: such games, and those of them that the other side won.
     """
 
     lengths: Counter[int] = field(default_factory=Counter)
@@ -25,6 +29,9 @@ class RunSummary:
     agreed: int = 0
     searched: int = 0
     ends: Counter[str] = field(default_factory=Counter)
+    resign_threshold: float | None = None
+    played_on: int = 0
+    misjudged: int = 0
     _kinds: set[bytes] = field(default_factory=set)
 
     @property
@@ -41,7 +48,16 @@ class RunSummary:
         self.agreed += agreed
         self.searched += searched
         self.ends[game.end] += 1
+        self._judge(game)
         self._kinds.add(hashlib.blake2b(game.moves.tobytes(), digest_size=12).digest())
+
+    def _judge(self, game: GameRecord) -> None:
+        if self.resign_threshold is None or game.end == RESIGN:
+            return
+        found = first_resignation(game, self.resign_threshold)
+        if found is not None:
+            self.played_on += 1
+            self.misjudged += found[1] != game.winner
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers; shares are in 0 to 1, lengths in plies, null where there is no game."""
@@ -61,4 +77,6 @@ class RunSummary:
                 if games
             },
             "ends": dict(self.ends),
+            "played_on": self.played_on,
+            "misjudged": self.misjudged,
         }

@@ -1,0 +1,66 @@
+"""Ending decided games before the last stone: by proof, or by resignation.
+
+By proof: the player who has just moved holds a chain that cannot be cut (`hex_ai.game.proven`); its
+winner is certain. By resignation: two searches in a row, one of each side, agree about the winner;
+its winner is likely. To see how likely, some games are played on, and chosen so before they begin.
+"""
+
+import numpy as np
+from torch import Tensor
+
+from hex_ai.errors import SettingError
+from hex_ai.inference.move_choice import uniform_noise
+from hex_ai.selfplay.records import BLUE, RED, GameRecord
+
+PROVEN, RESIGN = "proven", "resign"
+STOPS = (PROVEN, RESIGN)
+
+# How a game can end, by the number that a lane keeps for it.
+ENDS = ("join", PROVEN, RESIGN)
+
+# Values before this ply may be those of an opening or of a swap.
+FIRST_RESIGNATION = 3
+
+_PLAYED_ON_KEY = -2
+
+
+def check_stop(stop: tuple[str, ...], threshold: float, played_on: float) -> None:
+    """Raises `SettingError` unless these are stop rules, each once, and numbers in range."""
+    for rule in stop:
+        if rule not in STOPS:
+            raise SettingError(f"stop rule {rule!r} is not one of {', '.join(STOPS)}")
+    if len(set(stop)) < len(stop):
+        raise SettingError(f"stop rules {','.join(stop)} name one twice")
+    if not 0 < threshold <= 1:
+        raise SettingError(f"resign threshold {threshold} is not above 0 and at most 1")
+    if not 0 <= played_on <= 1:
+        raise SettingError(f"share of games played on {played_on} is not between 0 and 1")
+
+
+def played_on(seed: int, game_ids: Tensor, share: float) -> Tensor:
+    """bool `[K]`: the games, by id int64 `[K]`, in which nobody resigns: about `share` of them."""
+    draws = uniform_noise(seed, game_ids, game_ids.new_full(game_ids.shape, _PLAYED_ON_KEY))
+    return draws < share
+
+
+def resigned(values: Tensor, before: Tensor, plies: Tensor, threshold: float) -> Tensor:
+    """bool `[S]`: whether the opponent resigns after the mover's move.
+
+    Args:
+      values: float32 `[S]`, search values of the positions moved from, the mover's view.
+      before: float32 `[S]`, those of one ply earlier, the opponent's view.
+      plies: int64 `[S]`, of the move, counted from 0.
+      threshold: of both values, in (0, 1].
+    """
+    return (values >= threshold) & (before <= -threshold) & (plies >= FIRST_RESIGNATION)
+
+
+def first_resignation(game: GameRecord, threshold: float) -> tuple[int, int] | None:
+    """The first ply after whose move the opponent would have resigned, and the winner then."""
+    values, plies = game.values, np.arange(len(game.values))
+    earlier = np.roll(values, 1)
+    agreed = (values >= threshold) & (earlier <= -threshold) & (plies >= FIRST_RESIGNATION)
+    if not agreed.any():
+        return None
+    ply = int(agreed.argmax())
+    return ply, RED if ply % 2 == 0 else BLUE

@@ -253,7 +253,9 @@ def test_every_collector_gives_the_same_tree(device: torch.device) -> None:
     for limit in (1, 7, 1000):
         toy = Hashed.coarse(8)
         assert_same_rows(asked.search((3, 2, 2), PositionCollector(toy, limit)), together, rows)
-        assert toy.largest == min(limit, 20 * 12)
+        leaves = int((~together.levels[-1].finished).sum())
+        assert toy.largest == min(limit, leaves)
+        assert toy.rows == toy.requests, "who asks about few does not ask about finished ones"
     toy = Hashed.coarse(8)
     with GlobalPositionCollector(toy) as collector:
         assert_same_rows(asked.search((3, 2, 2), collector), together, rows)

@@ -107,7 +107,8 @@ def default_plan(
         runtime = "compiled" if on_cpu and has_compiler() else "eager"
     if precision == "auto":
         precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
-    shapes = (8, 32, 128) if on_cpu else (64, 512, 4096)
+    # From 16 rows on one compilation serves every shape.
+    shapes = (16, 32, 128) if on_cpu else (64, 512, 4096)
     return InferencePlan(device.type, runtime, precision, shapes, torch.get_num_threads())
 
 

@@ -200,13 +200,14 @@ class ModelInference:
 
         Calls it twice to warm up, then for about `seconds`; nothing is counted in the statistics.
         """
-        planes = planes.contiguous(memory_format=torch.channels_last)
+        batch = self._input(len(planes), planes.shape[1:])
+        batch.copy_(planes)
         calls, started = -2, time.perf_counter()
         while calls < 1 or time.perf_counter() - started < seconds:
             if calls == 0:
                 self._wait()
                 started = time.perf_counter()
-            self._forward(planes)
+            self._forward(batch)
             calls += 1
         self._wait()
         return calls * len(planes) / (time.perf_counter() - started)
@@ -307,9 +308,12 @@ class ModelInference:
         """The memory that batches of `shape` rows are put into: one for all of them."""
         wanted = torch.Size((shape, *planes))
         if wanted not in self._inputs:
-            self._inputs[wanted] = torch.zeros(
-                wanted, dtype=self.plan.dtype, device=self.device
-            ).to(memory_format=torch.channels_last)
+            batch = torch.zeros(wanted, dtype=self.plan.dtype, device=self.device)
+            batch = batch.to(memory_format=torch.channels_last)
+            if self.plan.runtime == "compiled":
+                # One compilation serves shapes that differ in their rows only.
+                torch._dynamo.maybe_mark_dynamic(batch, 0)
+            self._inputs[wanted] = batch
         return self._inputs[wanted]
 
     def _smaller_shapes(self, failed: int, error: Exception) -> tuple[int, ...]:
@@ -365,9 +369,15 @@ def _same_bits(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool
 
 
 def _compiled(network: nn.Module) -> Any:
-    """The network compiled for fixed shapes, weights frozen into the code where torch can."""
-    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-    return torch.compile(network, dynamic=False, options={"freezing": True})
+    """The network compiled, with its weights frozen into the code where torch can."""
+    compiled = torch.compile(network)
+
+    def forward(planes: Tensor) -> Any:
+        # The option of `torch.compile` by that name is seen too late to freeze anything.
+        with torch._inductor.config.patch(freezing=True):
+            return compiled(planes)
+
+    return forward
 
 
 def _probe_positions(count: int, size: int, device: torch.device) -> Positions:

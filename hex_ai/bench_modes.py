@@ -97,6 +97,7 @@ class SteadyRuns:
 
     def __init__(self, network: nn.Module, plan: InferencePlan, settings: BenchSettings) -> None:
         self._network, self._plan, self._settings = network, plan, settings
+        self._engines: dict[tuple[str, int | None], SelfPlayEngine] = {}
         self.probe = _probe_games(network, settings)
         self.mean_length = statistics.mean(len(game) - 1 for game in self.probe)
 
@@ -105,8 +106,8 @@ class SteadyRuns:
         workers = 2 if mode == "pipelined" else 1
         clock = _Clock(self.probe, self._settings.seconds, workers)
         with _folder_for(mode) as folder:
-            engine = self._engine(mode, games_in_flight, workers, clock, folder)
-            clock.engine = engine
+            engine = self._engine(mode, games_in_flight, workers, folder)
+            engine.lanes.watcher, clock.engine = clock, engine
             try:
                 for _ in engine.generate_games(2**40):
                     pass
@@ -124,7 +125,8 @@ class SteadyRuns:
     def finite(self, mode: str) -> dict[str, Any]:
         """Games from their first ply to their last, empty slots at the end included."""
         games = FINITE_ROUNDS * self._settings.games_in_flight
-        engine = self._engine(mode, None, 1, LaneWatcher(), None)
+        engine = self._engine(mode, None, 1, None)
+        engine.lanes.watcher = LaneWatcher()
         engine.prepare()
         for _ in engine.generate_games(games):
             pass
@@ -133,12 +135,18 @@ class SteadyRuns:
         return {"mode": mode, "games": games, **{name: stats[name] for name in names}}
 
     def _engine(
-        self,
-        mode: str,
-        games_in_flight: int | None,
-        workers: int,
-        watcher: LaneWatcher,
-        folder: str | None,
+        self, mode: str, games_in_flight: int | None, workers: int, folder: str | None
+    ) -> SelfPlayEngine:
+        """An engine for the mode; those that remember nothing serve all repeats, once compiled."""
+        if mode == "full":
+            return self._new_engine(mode, games_in_flight, workers, folder)
+        key = (mode, games_in_flight)
+        if key not in self._engines:
+            self._engines[key] = self._new_engine(mode, games_in_flight, workers, folder)
+        return self._engines[key]
+
+    def _new_engine(
+        self, mode: str, games_in_flight: int | None, workers: int, folder: str | None
     ) -> SelfPlayEngine:
         single, plan = mode in ("individual", "plan-style"), self._plan
         if mode == "plan-style":
@@ -151,7 +159,6 @@ class SteadyRuns:
             games_in_flight=1 if single or mode == "batched" else flight,
             num_workers=workers,
             output_dir=folder,
-            watcher=watcher,
             cache_size=DEFAULT_CACHE_SIZE if mode == "full" else 0,
             deduplicate=mode == "full",
             **asdict(self._settings.games()),

@@ -19,7 +19,7 @@ from hex_ai.inference.evaluation_cache import (
     EvaluationCache,
     Oriented,
     _codes,
-    _hash,
+    _hashes,
     orient,
 )
 from hex_ai.inference.inference_plan import default_plan
@@ -256,13 +256,24 @@ def test_the_empty_board_is_not_taken_for_an_empty_slot(size: int, device: torch
     assert not oriented.turned.item()
 
 
-@pytest.mark.parametrize("seed", [_KEY_SEED, _CHECK_SEED])
-def test_a_stone_adds_the_same_to_every_hash(seed: int, device: torch.device) -> None:
-    codes = _codes(seed, 5, device)
-    assert distinct(codes) == 50
-    stones = torch.randint(-1, 2, (500, 25), generator=seeded(5)).to(device)
-    for cell, (plane, stone) in itertools.product(range(25), enumerate((1, -1))):
-        rest = stones.index_fill(1, torch.tensor([cell], device=device), 0)
-        more = stones.index_fill(1, torch.tensor([cell], device=device), stone)
-        added = _hash(more > 0, more < 0, codes) - _hash(rest > 0, rest < 0, codes)
-        assert bool((added == codes[plane, cell]).all())
+@pytest.mark.parametrize("size", [5, 19])
+def test_a_hash_is_the_sum_of_the_codes_of_the_stones(size: int, device: torch.device) -> None:
+    """Summed one stone at a time, modulo 2^64, from a hash of the empty board that is not 0."""
+    empty = int(_hashes(torch.zeros(1, size, size, dtype=torch.int8, device=device))[0, 0])
+    assert empty != 0
+    stones = torch.randint(-1, 2, (20, size, size), generator=seeded(size)).to(device)
+    stones[0], stones[1] = 1, -1
+    for column, seed in ((0, _KEY_SEED), (2, _CHECK_SEED)):
+        mine, theirs = _codes(seed, size, device).tolist()
+        assert len({*mine, *theirs}) == 2 * size**2
+        for turned in (0, 1):
+            seen = stones.flip(1, 2) if turned else stones
+            sums = [
+                sum(
+                    m if s > 0 else t if s < 0 else 0
+                    for s, m, t in zip(b, mine, theirs, strict=True)
+                )
+                for b in seen.flatten(1).tolist()
+            ]
+            hashes = _hashes(stones)[:, column + turned].tolist()
+            assert [(h - s - empty) % 2**64 for h, s in zip(hashes, sums, strict=True)] == [0] * 20

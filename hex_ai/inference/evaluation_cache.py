@@ -41,19 +41,15 @@ class Oriented:
 
 def orient(positions: Positions) -> Oriented:
     """Chooses the orientation of each position by its key."""
-    stones = positions.stones().flatten(1)
-    mine, theirs = stones > 0, stones < 0
-    key_codes = _codes(_KEY_SEED, positions.size, positions.device)
-    straight = _hash(mine, theirs, key_codes)
-    flipped = _hash(mine, theirs, key_codes.flip(1))
+    straight, flipped, check, flipped_check = _hashes(positions.stones()).unbind(1)
     turned = flipped < straight
-    check_codes = _codes(_CHECK_SEED, positions.size, positions.device)
-    checks = torch.where(
-        turned, _hash(mine, theirs, check_codes.flip(1)), _hash(mine, theirs, check_codes)
-    )
     planes = positions.planes(torch.uint8)
-    planes = torch.where(turned[:, None, None, None], planes.flip(2, 3), planes)
-    return Oriented(planes, turned, torch.minimum(straight, flipped), checks)
+    return Oriented(
+        torch.where(turned[:, None, None, None], planes.flip(2, 3), planes),
+        turned,
+        torch.minimum(straight, flipped),
+        torch.where(turned, flipped_check, check),
+    )
 
 
 class EvaluationCache:
@@ -103,14 +99,29 @@ class EvaluationCache:
         self._values[slots] = values
 
 
+def _hashes(stones: Tensor) -> Tensor:
+    """int64 `[B, 4]`: key, key when turned, check, check when turned, of stones `[B, N, N]`.
+
+    A hash is the sum, modulo 2^64, of the codes of all stones. It is a matrix product: halves of
+    codes have 32 bits, so a float64 holds any sum of them exactly.
+    """
+    flat = stones.flatten(1)
+    seen = torch.cat((flat > 0, flat < 0), 1).double()
+    halves = (seen @ _code_halves(stones.shape[1], stones.device)).long()
+    return halves[:, :4] + (halves[:, 4:] << 32) + _EMPTY_BOARD
+
+
+@lru_cache
+def _code_halves(size: int, device: torch.device) -> Tensor:
+    """float64 `[2 * A, 8]`: lower halves of the codes for the four hashes, then the upper ones."""
+    key, check = _codes(_KEY_SEED, size, device), _codes(_CHECK_SEED, size, device)
+    codes = torch.stack([part.flatten() for part in (key, key.flip(1), check, check.flip(1))], 1)
+    return torch.cat((codes & 0xFFFFFFFF, codes >> 32), 1).double()
+
+
 @lru_cache
 def _codes(seed: int, size: int, device: torch.device) -> Tensor:
     """int64 `[2, A]`: what a stone of the mover, and of the opponent, adds to the hash."""
     cells = torch.arange(size * size, device=device)
     sides = torch.arange(2, device=device)[:, None]
     return random_bits(seed, torch.tensor(size, device=device), sides, cells)
-
-
-def _hash(mine: Tensor, theirs: Tensor, codes: Tensor) -> Tensor:
-    """int64 `[B]`: the sum, modulo 2^64, of the codes of all stones; masks are bool `[B, A]`."""
-    return (mine * codes[0] + theirs * codes[1]).sum(1) + _EMPTY_BOARD

@@ -370,6 +370,11 @@ def _same_bits(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool
 
 def _compiled(network: nn.Module) -> Any:
     """The network compiled, with its weights frozen into the code where torch can."""
+    # Every network of a process counts, and beyond the limit torch runs them uncompiled.
+    torch._dynamo.config.recompile_limit = max(10_000, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.accumulated_recompile_limit = max(
+        10_000, torch._dynamo.config.accumulated_recompile_limit
+    )
     compiled = torch.compile(network)
 
     def forward(planes: Tensor) -> Any:

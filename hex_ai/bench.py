@@ -56,7 +56,12 @@ def run_bench(
     flops = flops_per_row(network, settings.board_size)
     peak = matmul_peak(inference.device, plan.dtype)
     modes = {
-        mode: _mode_report([_rates(each[mode], each["raw"], runs.mean_length) for each in rounds])
+        mode: _mode_report(
+            [
+                _rates(each[mode], each["raw"][raw["batch_size"]], runs.mean_length)
+                for each in rounds
+            ]
+        )
         for mode in settings.modes
     }
     raw["mfu"] = raw["evals_per_s"] * flops / peak
@@ -178,7 +183,8 @@ def _mode_report(rows: Sequence[Figures]) -> Figures:
     return report | ranges | {"wall_shares": shares}
 
 
-def _rates(run: Figures, raw: Mapping[int, float], mean_length: float) -> Figures:
+def _rates(run: Figures, raw_rate: float, mean_length: float) -> Figures:
+    """Rates of one run; `raw_rate` is the bare network's at its best size, in the same round."""
     seconds, requests, evaluations = run["seconds"], run["requests"], run["evaluations"]
     return {
         "games_per_s": run["searched_moves"] / seconds / mean_length,
@@ -192,7 +198,7 @@ def _rates(run: Figures, raw: Mapping[int, float], mean_length: float) -> Figure
         "cache_hit_rate": run["cache_hits"] / requests,
         "duplicate_rate": run["duplicate_hits"] / requests,
         "work_saved": requests / evaluations,
-        "efficiency": evaluations / seconds / max(raw.values()),
+        "efficiency": evaluations / seconds / raw_rate,
         "network_calls_per_move": run["network_calls"] / run["searched_moves"],
         "wall_shares": run["wall_shares"],
         "device_utilization": run["device_utilization"],

@@ -151,7 +151,8 @@ class SteadyRuns:
         single, plan = mode in ("individual", "plan-style"), self._plan
         if mode == "plan-style":
             plan = InferencePlan(plan.device, "eager", "float32", (1,), plan.threads)
-        flight = games_in_flight or self._settings.games_in_flight
+        # Each lane gets as many games as the one lane of the other modes, and batches as large.
+        flight = workers * (games_in_flight or self._settings.games_in_flight)
         return SelfPlayEngine(
             model=self._network,
             plan=plan,

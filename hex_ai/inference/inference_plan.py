@@ -108,7 +108,7 @@ def default_plan(
     if precision == "auto":
         precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
     # From 16 rows on one compilation serves every shape.
-    shapes = (16, 32, 128) if on_cpu else (64, 512, 4096)
+    shapes = (16, 32, 64, 128) if on_cpu else (64, 512, 4096)
     return InferencePlan(device.type, runtime, precision, shapes, torch.get_num_threads())
 
 

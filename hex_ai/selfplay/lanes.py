@@ -1,5 +1,6 @@
 """Lanes side by side: the same games from one lane, or from several threads that share a model."""
 
+import ctypes
 import queue
 import threading
 from collections.abc import Generator, Iterable
@@ -146,6 +147,7 @@ class Lanes:
             except BaseException as error:  # noqa: BLE001 - raised again by the consumer
                 put(error)
 
+        _dismiss_idle_threads()
         with GlobalPositionCollector(self.model, self.batch_size, self.delay) as collector:
             shares = [
                 len(range(k, self.games_in_flight, self.workers)) for k in range(self.workers)
@@ -162,6 +164,17 @@ class Lanes:
                     if thread.ident is not None:
                         thread.join()
                 torch.set_num_threads(torch.get_num_threads())  # for threads that start from now on
+
+
+def _dismiss_idle_threads() -> None:
+    """Ends the OpenMP threads that wait for this thread, where its library can be asked to.
+
+    They would only sleep. But with them there are more threads than processors, and then OpenMP
+    puts those of the inference thread to sleep after every operation of the network.
+    """
+    pause = getattr(ctypes.CDLL(None), "omp_pause_resource_all", None)
+    if pause is not None:
+        pause(1)  # omp_pause_soft
 
 
 def _until_all_done(

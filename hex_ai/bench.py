@@ -51,17 +51,14 @@ def run_bench(
     plan = inference.prepare(settings.board_size)
     compile_seconds = time.perf_counter() - started
     runs = SteadyRuns(network, plan, settings)
-    rounds = [_round(inference, runs, settings, tell) for _ in range(settings.repeats)]
+    rounds: list[Figures] = []
+    for _ in range(settings.repeats):
+        rounds.append(_round(inference, runs, settings, tell, [each["raw"] for each in rounds]))
     raw = _raw_report([each["raw"] for each in rounds])
     flops = flops_per_row(network, settings.board_size)
     peak = matmul_peak(inference.device, plan.dtype)
     modes = {
-        mode: _mode_report(
-            [
-                _rates(each[mode], each["raw"][raw["batch_size"]], runs.mean_length)
-                for each in rounds
-            ]
-        )
+        mode: _mode_report([_rates(each[mode], runs.mean_length) for each in rounds])
         for mode in settings.modes
     }
     raw["mfu"] = raw["evals_per_s"] * flops / peak
@@ -83,13 +80,22 @@ def _round(
     runs: SteadyRuns,
     settings: BenchSettings,
     tell: Callable[[str], None],
+    earlier: Sequence[Mapping[int, float]],
 ) -> Figures:
-    """One run of the bare network and of every mode."""
+    """One sweep of the bare network, and one run of every mode between two looks at its best size.
+
+    The looks are there because the speed of a shared machine drifts; `earlier` are sweeps so far.
+    """
     tell("bare network")
     figures: Figures = {"raw": raw_sweep(inference, runs, settings)}
+    best = _raw_report([*earlier, figures["raw"]])["batch_size"]
+    before = bare_rate(inference, runs, best, settings.seconds / 4)
     for mode in settings.modes:
         tell(mode)
         figures[mode] = runs.measure(mode)
+        after = bare_rate(inference, runs, best, settings.seconds / 4)
+        figures[mode]["bare_rate"] = (before + after) / 2
+        before = after
     return figures
 
 
@@ -98,11 +104,14 @@ def raw_sweep(
 ) -> dict[int, float]:
     """Rows a second of the bare forward by batch size."""
     sizes = sorted({*RAW_SIZES, *inference.plan.shapes})
-    sweep = {}
-    for size in sizes:
-        planes = stagger(runs.probe, size)[0].to(inference.device).planes(inference.plan.dtype)
-        sweep[size] = inference.rows_per_second(planes, settings.seconds / len(sizes))
-    return sweep
+    seconds = settings.seconds / len(sizes)
+    return {size: bare_rate(inference, runs, size, seconds) for size in sizes}
+
+
+def bare_rate(inference: ModelInference, runs: SteadyRuns, rows: int, seconds: float) -> float:
+    """Rows a second of the bare forward on batches of `rows` positions of real games."""
+    planes = stagger(runs.probe, rows)[0].to(inference.device).planes(inference.plan.dtype)
+    return inference.rows_per_second(planes, seconds)
 
 
 def _extras(
@@ -183,8 +192,7 @@ def _mode_report(rows: Sequence[Figures]) -> Figures:
     return report | ranges | {"wall_shares": shares}
 
 
-def _rates(run: Figures, raw_rate: float, mean_length: float) -> Figures:
-    """Rates of one run; `raw_rate` is the bare network's at its best size, in the same round."""
+def _rates(run: Figures, mean_length: float) -> Figures:
     seconds, requests, evaluations = run["seconds"], run["requests"], run["evaluations"]
     return {
         "games_per_s": run["searched_moves"] / seconds / mean_length,
@@ -198,7 +206,7 @@ def _rates(run: Figures, raw_rate: float, mean_length: float) -> Figures:
         "cache_hit_rate": run["cache_hits"] / requests,
         "duplicate_rate": run["duplicate_hits"] / requests,
         "work_saved": requests / evaluations,
-        "efficiency": evaluations / seconds / raw_rate,
+        "efficiency": evaluations / seconds / run["bare_rate"],
         "network_calls_per_move": run["network_calls"] / run["searched_moves"],
         "wall_shares": run["wall_shares"],
         "device_utilization": run["device_utilization"],

@@ -1,6 +1,7 @@
 """The `hex-ai` command. Exit statuses are listed in docs/exit-status.md."""
 
 import io
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -22,9 +23,10 @@ from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_name
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.foreign_weights import import_weights
-from hex_ai.inference.inference_plan import default_plan, resolve_device
+from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.inference.tuning import plan_for, remember, tune
 from hex_ai.interrupts import Interrupted, interrupts_raised
 from hex_ai.progress import progress_shown
 from hex_ai.report_text import bench_lines, bench_table, summary_lines
@@ -37,6 +39,7 @@ from hex_ai.selfplay.game_store import (
     write_json,
     write_text,
 )
+from hex_ai.selfplay.lane import SelfPlaySettings
 from hex_ai.selfplay.records import RED, SWAP, GameRecord
 from hex_ai.selfplay.replay import find_faults, replay
 from hex_ai.selfplay.selfplay_engine import (
@@ -109,6 +112,10 @@ class _OutputLost(Exception):
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+def _ignore(_: str) -> None:
+    pass
 
 
 def _say(line: str) -> None:
@@ -378,9 +385,9 @@ def bench(
     else:
         torch.manual_seed(seed)
         network = HexNetwork(NetworkConfig(channels or 64, blocks or 6))
-    plan = default_plan(place, runtime, precision)
+    plan = plan_for(network, device, runtime, precision)
     with err.status("") if err.is_terminal else nullcontext() as status:
-        report = run_bench(network, plan, settings, status.update if status else lambda _: None)
+        report = run_bench(network, plan, settings, status.update if status else _ignore)
     if json_file is not None:
         write_json(json_file, report)
     out.print(bench_table(report))
@@ -389,6 +396,30 @@ def bench(
     if plot is not None:
         for path in draw_bench(report, plot):
             _say(str(path))
+
+
+@app.command("tune")
+def tune_(
+    model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
+    board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    seconds: Annotated[float, typer.Option(help="of each measurement")] = 1.0,
+) -> None:
+    """Measure how this machine runs a network best, and remember it for runs to come."""
+    if not 0 < seconds < math.inf:
+        raise SettingError(f"seconds {seconds} is not a positive number")
+    SelfPlaySettings(board_size)
+    place = resolve_device(device)
+    network = load_checkpoint(model or default_model_path()).network
+    with err.status("") if err.is_terminal else nullcontext() as status:
+        tuned = tune(network, place, board_size, seconds, status.update if status else _ignore)
+    for way, rates in tuned.rates.items():
+        sizes = ", ".join(f"{size}: {rate:.0f}" for size, rate in rates.items())
+        _say(f"{' '.join(way)}, rows/s by batch size: {sizes}")
+    plan = tuned.plan
+    shapes = ", ".join(map(str, plan.shapes))
+    _say(f"best: {plan.runtime} {plan.precision}, batches of {shapes}")
+    _say(f"remembered in {remember(network, place, tuned)}")
 
 
 @app.command("import")

@@ -7,6 +7,12 @@ import pytest
 import torch
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Plans that this machine's user has remembered are no matter of the tests."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def device() -> torch.device:
     """Where tensors live: `HEX_AI_TEST_DEVICE`, or else the CPU."""

@@ -200,6 +200,22 @@ def test_bench_measures_once_more_only_what_it_is_asked(run: Command, tmp_path: 
     assert "games_in_flight_sweep" not in report
 
 
+def test_tune_tells_what_it_found_and_where_it_is(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "net.pt.gz", HexNetwork(NetworkConfig(8, 1)), {})
+    tiny = ["--model", tmp_path / "net.pt.gz", "--board-size", 3, "--seconds", "0.001"]
+    ended = run("tune", *tiny)
+    assert ended.status == 0
+    assert "eager float32, rows/s by batch size: 16: " in ended.out
+    path = Path(ended.out.splitlines()[-1].removeprefix("remembered in "))
+    assert json.loads(path.read_text())["plan"]["device"] == "cpu"
+    refused(run("tune", *tiny[:4], "--seconds", "0"), "seconds 0")
+    refused(run("tune", "--board-size", 2), "board size 2")
+
+
 def test_import_makes_a_checkpoint(run: Command, tmp_path: Path) -> None:
     torch.save(ResNet18(ResNet18Config()).state_dict(), tmp_path / "old.pt")
     ended = run("import", tmp_path / "old.pt", "--out", tmp_path / "new.pt.gz")

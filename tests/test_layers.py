@@ -10,17 +10,18 @@ FLOORS = """
 errors interrupts
 atomic_files game.positions game.notation value_utils
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
-board_text board_svg report_text bench_plots formats.trmph selfplay.stopping
+bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 inference.weight_files selfplay.replay selfplay.summary
 inference.checkpoint inference.foreign_weights selfplay.game_store
 inference.model_inference
+inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings
 selfplay.lane
 selfplay.lanes
 selfplay.selfplay_engine
-bare_speed wall_shares progress training.samples
+wall_shares progress training.samples
 bench_modes
 bench
 training.trainer

@@ -1,13 +1,17 @@
 """What fixes the bits of an evaluation besides position and weights: the inference plan."""
 
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
 
 from hex_ai.errors import SettingError
+
+log = logging.getLogger(__name__)
 
 ORIENTATION_RULE = "180-degree turn with the smaller key, version 1"
 
@@ -105,11 +109,19 @@ def default_plan(
     on_cpu = device.type == "cpu"
     if runtime == "auto":
         runtime = "compiled" if on_cpu and has_compiler() else "eager"
+        if on_cpu and runtime == "eager":
+            _say_that_no_compiler_is_there()
     if precision == "auto":
         precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
     # From 16 rows on one compilation serves every shape.
     shapes = (16, 32, 64, 128) if on_cpu else (64, 512, 4096)
     return InferencePlan(device.type, runtime, precision, shapes, torch.get_num_threads())
+
+
+@cache
+def _say_that_no_compiler_is_there() -> None:
+    """Once in a process."""
+    log.warning("no C++ compiler found: the network runs eager, which is slower")
 
 
 def has_compiler() -> bool:

@@ -9,7 +9,9 @@ one lane, one batch a level), pipelined (several lanes, each in a thread of its 
 
 import copy
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
@@ -22,9 +24,10 @@ from torch import nn
 from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint, network_digest
-from hex_ai.inference.inference_plan import InferencePlan, default_plan, resolve_device
+from hex_ai.inference.inference_plan import InferencePlan, resolve_device
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.network import architecture_of, config_of
+from hex_ai.inference.tuning import plan_for
 from hex_ai.selfplay.game_store import (
     RUN_FORMAT,
     RUN_VERSION,
@@ -45,6 +48,9 @@ DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "cuda": 4096}
 # A shard is closed once it has this many games, or its first game is this many seconds old.
 SHARD_GAMES = 256
 SHARD_SECONDS = 5.0
+
+# Play waits for the disk when more shards than this wait for it.
+MOST_SHARDS = 4
 
 
 def default_model_path() -> Path:
@@ -120,7 +126,7 @@ class SelfPlayEngine:
         if noted is not None:
             asked = {"device": device, "precision": precision, "runtime": runtime}
             self._require_noted(noted, asked)
-        plan = noted or plan or default_plan(resolve_device(device), runtime, precision)
+        plan = noted or plan or plan_for(network, device, runtime, precision)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
@@ -263,40 +269,62 @@ class SelfPlayEngine:
             stray = sorted(game_id for game_id in store.finished if game_id not in ids)
             if stray:
                 raise StoreError(f"{folder}: holds game {stray[0]}, which was not asked for")
-            waiting = _Shard()
             missing = (game_id for game_id in ids if game_id not in store.finished)
-            with closing(self.lanes.play(missing)) as batches:
-                try:
-                    for games in batches:
-                        waiting.add(games)
-                        if waiting.full():
-                            yield from waiting.close(store)
-                finally:
-                    # Also when stopped from outside: what is finished is kept.
-                    last = waiting.close(store)
-                yield from last
+            with closing(self.lanes.play(missing)) as batches, _Writer(store) as writer:
+                for games in batches:
+                    writer.add(games)
+                    yield from writer.stored()
+                writer.finish()
+                yield from writer.stored()
 
 
-class _Shard:
-    """Finished games that wait to be stored together."""
+class _Writer:
+    """Stores finished games in a thread of its own, a shard at a time, while play goes on.
 
-    def __init__(self) -> None:
-        self._games: list[GameRecord] = []
+    When its block ends, however it ends, it waits until all that it was given is stored.
+    """
+
+    def __init__(self, store: GameStore) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, "hex-ai store")
+        self._waiting: list[GameRecord] = []
         self._since = 0.0
+        self._under_way: deque[Future[list[GameRecord]]] = deque()
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._thread:
+            self.finish()
 
     def add(self, games: list[GameRecord]) -> None:
-        if games and not self._games:
+        """Takes finished games, and stores them once they fill a shard or have waited long."""
+        if games and not self._waiting:
             self._since = time.monotonic()
-        self._games += games
+        self._waiting += games
+        aged = bool(self._waiting) and time.monotonic() - self._since >= SHARD_SECONDS
+        if aged or len(self._waiting) >= SHARD_GAMES:
+            self._close_shard()
 
-    def full(self) -> bool:
-        aged = bool(self._games) and time.monotonic() - self._since >= SHARD_SECONDS
-        return aged or len(self._games) >= SHARD_GAMES
+    def stored(self) -> Iterator[GameRecord]:
+        """The games stored since the last call. Raises `StoreError` if a shard could not be."""
+        while self._under_way and (self._under_way[0].done() or len(self._under_way) > MOST_SHARDS):
+            yield from self._under_way.popleft().result()
 
-    def close(self, store: GameStore) -> list[GameRecord]:
-        """Stores the games and hands them on; empty afterwards."""
-        games, self._games = self._games, []
-        store.write(games)
+    def finish(self) -> None:
+        """Waits until all games are stored. Raises `StoreError` if some could not be."""
+        self._close_shard()
+        for shard in self._under_way:
+            shard.result()
+
+    def _close_shard(self) -> None:
+        games, self._waiting = self._waiting, []
+        if games:
+            self._under_way.append(self._thread.submit(self._write, games))
+
+    def _write(self, games: list[GameRecord]) -> list[GameRecord]:
+        self._store.write(games)
         return games
 
 

@@ -1,0 +1,176 @@
+"""Finding out how a machine runs a network best, and remembering it: `hex-ai tune`.
+
+A plan is remembered for a processor, a device, a number of threads, a version of torch and a shape
+of network. Nothing is chosen in mid-run: a run takes the remembered plan when it starts, or the
+default one, and writes it down.
+"""
+
+import copy
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hex_ai.atomic_files import atomic_file
+from hex_ai.bare_speed import processor_name
+from hex_ai.errors import SettingError, StoreError
+from hex_ai.game.positions import Positions
+from hex_ai.inference.inference_plan import (
+    InferencePlan,
+    default_plan,
+    has_compiler,
+    multiplies_bfloat16,
+    resolve_device,
+)
+from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.network import architecture_of, config_of
+
+log = logging.getLogger(__name__)
+
+# Batch sizes tried. From 16 rows on one compilation serves them all on a CPU.
+SIZES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (64, 256, 1024, 4096, 16384)}
+
+# A larger batch must be faster by more than this share to be worth its padding.
+WORTH = 0.02
+
+Rates = dict[int, float]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What was found.
+
+    Attributes:
+      plan: the best one.
+      rates: rows a second by batch size, for each runtime and precision tried.
+    """
+
+    plan: InferencePlan
+    rates: dict[tuple[str, str], Rates]
+
+
+def tune(
+    network: nn.Module,
+    device: torch.device,
+    board_size: int,
+    seconds: float,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Tuned:
+    """Measures the bare network in every way that this machine has.
+
+    Args:
+      network: it is copied.
+      device: where it shall run.
+      board_size: N of the positions it is measured on.
+      seconds: for each batch size of each way.
+      tell: is called with a line about each way that begins.
+    """
+    on_cpu = device.type == "cpu"
+    runtimes = ("eager", "compiled") if on_cpu and has_compiler() else ("eager",)
+    precisions = ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",)
+    rates: dict[tuple[str, str], Rates] = {}
+    for way in ((runtime, precision) for runtime in runtimes for precision in precisions):
+        tell(" ".join(way))
+        plan = InferencePlan(device.type, *way, SIZES[device.type], torch.get_num_threads())
+        inference = ModelInference(copy.deepcopy(network), plan)
+        if inference.prepare(board_size).runtime == plan.runtime:
+            rates[way] = _rates(inference, board_size, seconds)
+    runtime, precision = max(rates, key=lambda way: max(rates[way].values()))
+    shapes = _worthwhile(rates[runtime, precision])
+    plan = InferencePlan(device.type, runtime, precision, shapes, torch.get_num_threads())
+    return Tuned(ModelInference(copy.deepcopy(network), plan).prepare(board_size), rates)
+
+
+def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> InferencePlan:
+    """The plan remembered for this network and machine if it is as asked for, else the default.
+
+    Args:
+      network: as loaded; only its architecture and config matter.
+      device, runtime, precision: as on the command line, `auto` for whatever is best.
+    """
+    place = resolve_device(device)
+    tuned = remembered_plan(network, place)
+    asked_for = (
+        tuned and runtime in ("auto", tuned.runtime) and precision in ("auto", tuned.precision)
+    )
+    return tuned if tuned and asked_for else default_plan(place, runtime, precision)
+
+
+def remember(network: nn.Module, device: torch.device, tuned: Tuned) -> Path:
+    """Writes the plan where `remembered_plan` finds it; returns the file.
+
+    Raises:
+      StoreError: it cannot be written.
+    """
+    machine = _machine(network, device)
+    path = _path(machine)
+    rates = {" ".join(way): sizes for way, sizes in tuned.rates.items()}
+    data = {"machine": machine, "plan": tuned.plan.to_json(), "rows_per_second": rates}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.write(json.dumps(data, indent=2).encode())
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    return path
+
+
+def remembered_plan(network: nn.Module, device: torch.device) -> InferencePlan | None:
+    """The plan that `remember` wrote for this network on this machine, if there is one."""
+    machine = _machine(network, device)
+    path = _path(machine)
+    try:
+        data = json.loads(path.read_bytes())
+        plan = InferencePlan.from_json(data["plan"])
+        known = data["machine"] == machine and plan.torch_version == torch.__version__
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, SettingError) as error:
+        log.warning("%s: not a remembered plan, going on without: %s", path, error)
+        return None
+    return plan if known else None
+
+
+def _rates(inference: ModelInference, board_size: int, seconds: float) -> Rates:
+    rates = {}
+    for size in SIZES[inference.device.type]:
+        planes = Positions.empty(size, board_size, inference.device).planes(inference.plan.dtype)
+        try:
+            rates[size] = inference.rows_per_second(planes, seconds)
+        except torch.OutOfMemoryError:
+            break
+    return rates
+
+
+def _worthwhile(rates: Mapping[int, float]) -> tuple[int, ...]:
+    """The batch sizes up to the first that is as fast as any, or nearly so."""
+    best = max(rates.values())
+    largest = next(size for size, rate in rates.items() if rate >= (1 - WORTH) * best)
+    return tuple(size for size in rates if size <= largest)
+
+
+def _machine(network: nn.Module, device: torch.device) -> dict[str, Any]:
+    """What a plan is remembered for, as plain JSON."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+    return {
+        "processor": name,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "torch_version": str(torch.__version__),
+        "architecture": architecture_of(network).name,
+        "config": config_of(network),
+    }
+
+
+def _path(machine: dict[str, Any]) -> Path:
+    """A file of its own for each machine, in the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    key = hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(cache) / "hex_ai" / f"plan-{key}.json"

@@ -1,0 +1,104 @@
+"""Tuning: the best way is found, remembered for this machine and network, and used by runs."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from inference_toys import random_network
+from torch import Tensor, nn
+
+from hex_ai.errors import StoreError
+from hex_ai.inference import model_inference, tuning
+from hex_ai.inference.inference_plan import InferencePlan, default_plan
+from hex_ai.inference.tuning import Tuned, plan_for, remember, remembered_plan, tune
+from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+
+CPU = torch.device("cpu")
+NETWORK = random_network(1, 8, 1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tuning, "has_compiler", lambda: False)
+    return tmp_path / "hex_ai"
+
+
+def tuned(**change: Any) -> Tuned:
+    """A plan that nobody would choose by default."""
+    fields = {"runtime": "eager", "precision": "bfloat16", "shapes": (3, 5)} | change
+    plan = InferencePlan("cpu", threads=torch.get_num_threads(), **fields)
+    return Tuned(plan, {("eager", "bfloat16"): {3: 1.0, 5: 2.0}})
+
+
+def test_a_plan_is_measured_remembered_and_used(cache: Path) -> None:
+    told: list[str] = []
+    found = tune(NETWORK, CPU, 3, 0.002, told.append)
+    assert told[0] == "eager float32"
+    assert all(rate > 0 for rates in found.rates.values() for rate in rates.values())
+    assert set(found.plan.shapes) <= set(tuning.SIZES["cpu"])
+    assert remembered_plan(NETWORK, CPU) is None
+    path = remember(NETWORK, CPU, tuned())
+    assert path.parent == cache
+    assert remembered_plan(NETWORK, CPU) == tuned().plan
+    assert SelfPlayEngine(model=NETWORK, board_size=3).inference.plan == tuned().plan
+
+
+def test_a_plan_is_for_what_it_was_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(NETWORK, CPU, tuned())
+    assert plan_for(NETWORK, "auto", "eager", "bfloat16") == tuned().plan
+    assert plan_for(NETWORK, "auto", "auto", "float32") == default_plan(CPU, "auto", "float32")
+    assert plan_for(NETWORK, "cpu", "compiled", "auto").runtime == "compiled"
+    assert remembered_plan(random_network(1, 16, 1), CPU) is None
+    assert remembered_plan(random_network(2, 8, 1), CPU) == tuned().plan
+    monkeypatch.setattr(tuning, "processor_name", lambda: "another")
+    assert remembered_plan(NETWORK, CPU) is None
+
+
+def test_a_plan_of_another_torch_is_not_used() -> None:
+    remember(NETWORK, CPU, tuned(torch_version="1.0"))
+    assert remembered_plan(NETWORK, CPU) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"plan": {"device": "cpu"}}', '{"plan": 3}'])
+def test_a_damaged_file_is_named_and_passed_over(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = remember(NETWORK, CPU, tuned())
+    path.write_text(text)
+    with caplog.at_level(logging.WARNING):
+        assert remembered_plan(NETWORK, CPU) is None
+    assert str(path) in caplog.text
+
+
+def test_a_folder_that_cannot_be_is_an_error(cache: Path) -> None:
+    cache.write_text("not a folder")
+    with pytest.raises(StoreError, match=str(cache)):
+        remember(NETWORK, CPU, tuned())
+
+
+def test_what_cannot_be_compiled_is_not_measured_as_if(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: nn.Module) -> Any:
+        def forward(_: Tensor) -> None:
+            raise RuntimeError("no such compiler")
+
+        return forward
+
+    monkeypatch.setattr(tuning, "has_compiler", lambda: True)
+    monkeypatch.setattr(model_inference, "_compiled", broken)
+    found = tune(NETWORK, CPU, 3, 0.002)
+    assert {runtime for runtime, _ in found.rates} == {"eager"}
+
+
+@pytest.mark.parametrize(
+    ("rates", "shapes"),
+    [
+        ({16: 10.0, 32: 20.0, 64: 30.0}, (16, 32, 64)),
+        ({16: 10.0, 32: 29.9, 64: 30.0}, (16, 32)),
+        ({16: 31.0, 32: 29.9, 64: 30.0}, (16,)),
+    ],
+)
+def test_larger_batches_must_be_worth_it(rates: dict[int, float], shapes: tuple[int, ...]) -> None:
+    assert tuning._worthwhile(rates) == shapes

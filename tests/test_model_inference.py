@@ -157,7 +157,8 @@ def test_finished_positions_are_no_requests(
     assert not bool(logits.any())
     assert bool((values == -1).all())
     assert (model.stats.requests, model.stats.evaluations) == (requests, evaluations)
-    assert len(network.calls) == calls + (cache_size == 0), "without savings nobody looks"
+    unseen = cache_size == 0 and device.type != "cpu"
+    assert len(network.calls) == calls + unseen, "without savings nobody waits to look"
 
 
 def test_answers_have_the_promised_form(device: torch.device) -> None:

@@ -7,8 +7,9 @@ An evaluation is raw float32 logits in canonical cell order and the mover's valu
 bit for bit, a function of the position, the network and the inference plan.
 
 The host reads from the device at most once a batch, to learn how many rows the network must see,
-and not at all with cache and duplicates off, where it sees them all. What else there is to know,
-counts and faults, stays on the device until somebody asks.
+and not at all with cache and duplicates off, where the network sees them all but for those that the
+host knows to be finished without waiting. What else there is to know, counts and faults, stays on
+the device until somebody asks.
 """
 
 import logging
@@ -221,7 +222,7 @@ class ModelInference:
         """Evaluations of oriented positions, in their order; anything where not `live`, `[B]`."""
         if not self._cache_size and not self._deduplicate:
             self._count(live, live, live)
-            return self._evaluate(asked.planes, self.plan.shapes)
+            return self._evaluate_live(asked.planes, live)
         rows = torch.arange(len(live), device=self.device)
         owners = _owners(asked, live) if self._deduplicate else rows
         distinct = live & (owners == rows)
@@ -235,6 +236,20 @@ class ModelInference:
             if self._cache is not None:
                 self._cache.write(asked.keys[wanted], asked.checks[wanted], *new)
         return logits[owners], values[owners]
+
+    def _evaluate_live(self, planes: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluates the live rows, or all where the host would have to wait to see which they are.
+
+        Rows that are not live are few, but for searches that are wide late in a game.
+        """
+        if live.device.type != "cpu" or live.numpy().all():
+            return self._evaluate(planes, self.plan.shapes)
+        rows = torch.from_numpy(live.numpy().nonzero()[0])
+        logits = torch.zeros(len(live), (planes.shape[-1] - 2) ** 2)
+        values = torch.zeros(len(live))
+        if len(rows):
+            logits[rows], values[rows] = self._evaluate(planes[rows], self.plan.shapes)
+        return logits, values
 
     def _count(self, live: Tensor, distinct: Tensor, missing: Tensor) -> None:
         """Adds a batch to the counts; all are bool `[B]`, each a part of the one before."""

@@ -1,0 +1,191 @@
+"""Other ways to make Hex self-play moves beside ours: equal network, equal evaluations a move.
+
+    python benchmarks/peers/run.py --board-size 11 --search-widths 3,2 --channels 64 --blocks 6 \\
+        --seconds 10 --repeats 3 --json FILE
+
+README.md beside this file tells what is compared, how it is counted and what is not equal.
+"""
+
+import argparse
+import os
+import platform
+import shlex
+import statistics
+import sys
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+import ours
+from common import PeerError, Rates, Setup, make_network
+from worker import worker
+
+from hex_ai.errors import HexAIError, SettingError
+from hex_ai.inference.network import parameter_count
+from hex_ai.selfplay.game_store import write_json
+
+SCHEMA_VERSION = 1
+
+# Modules with `prepare` and `measure`.
+CONTENDERS = ("ours", "pgx_mctx", "open_spiel_mcts")
+
+# What the others are compared with: it evaluates every position anew, as they do.
+BASELINE = "hex_ai cross-game"
+
+PACKAGES = ("hex_ai", "torch", "numpy", "jax", "jaxlib", "pgx", "mctx", "open_spiel")
+
+
+def main() -> None:
+    """Runs the comparison; what stops it is one line on standard error."""
+    try:
+        arguments = parse_arguments()
+        setup = setup_of(arguments)
+        report = compare(setup, arguments.repeats)
+        if arguments.json is not None:
+            write_json(arguments.json, report)
+        print(table(report))
+    except HexAIError as error:
+        complain(error, error.exit_status)
+    except PeerError as error:
+        complain(error, 1)
+
+
+def complain(error: object, status: int) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(status)
+
+
+class OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        complain(message, 2)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = OneLineParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--board-size", type=int, default=11)
+    parser.add_argument("--search-widths", type=numbers, default=(3, 2))
+    parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds; medians are reported")
+    parser.add_argument("--games-in-flight", type=int, default=128, help="of hex_ai")
+    parser.add_argument("--batch-sizes", type=numbers, default=(16, 64, 128, 256), help="of pgx")
+    parser.add_argument("--json", type=Path, help="file to write")
+    return parser.parse_args()
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Numbers such as `3,2`."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def setup_of(arguments: argparse.Namespace) -> Setup:
+    """The setup asked for.
+
+    Raises:
+      SettingError: it cannot be meant.
+    """
+    if arguments.repeats < 1 or min(arguments.batch_sizes) < 1:
+        raise SettingError("repeats and batch sizes must be positive")
+    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
+        raise SettingError(f"{arguments.json} is in no folder that exists")
+    known = vars(arguments)
+    setup = Setup(**{name: known[name] for name in Setup.__dataclass_fields__})
+    ours.settings_of(setup)
+    make_network(setup)
+    return setup
+
+
+def compare(setup: Setup, repeats: int) -> dict[str, Any]:
+    """Runs all contenders in turn, `repeats` times, and returns the report."""
+    rounds: list[Rates] = []
+    with ExitStack() as stack:
+        calls = {name: stack.enter_context(worker(name, setup)) for name in CONTENDERS}
+        preparation = {name: call("prepare") for name, call in calls.items()}
+        for turn in range(repeats):
+            rates: Rates = {}
+            for name, call in calls.items():
+                print(f"round {turn + 1} of {repeats}: {name}", file=sys.stderr)
+                rates |= call("measure")
+            rounds.append(rates)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", "benchmarks/peers/run.py", *sys.argv[1:]]),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in PACKAGES},
+        **asdict(setup),
+        "parameters": parameter_count(make_network(setup)),
+        "evaluations_per_move": setup.evaluations,
+        "repeats": repeats,
+        "preparation": preparation,
+        "contenders": summary(rounds),
+    }
+
+
+def summary(rounds: list[Rates]) -> dict[str, Any]:
+    """For each contender its best variant, and all variants; fastest first."""
+    variants: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for contender, variant in rounds[0]:
+        runs = [rates[contender, variant] for rates in rounds]
+        variants[contender][variant] = medians(runs)
+    best = {}
+    for contender, found in variants.items():
+        variant = max(found, key=lambda name: found[name]["moves_per_s"])
+        best[contender] = {"variant": variant} | found[variant] | {"variants": found}
+    base = best[BASELINE]
+    for row in best.values():
+        for figure in ("moves_per_s", "evaluations_per_s"):
+            row[f"{figure}_to_ours"] = row[figure] / base[figure]
+    return dict(sorted(best.items(), key=lambda item: -item[1]["moves_per_s"]))
+
+
+def medians(runs: list[tuple[float, float]]) -> dict[str, Any]:
+    """Median and range of moves and evaluations a second."""
+    figures: dict[str, Any] = {}
+    for name, values in zip(
+        ("moves_per_s", "evaluations_per_s"), zip(*runs, strict=True), strict=True
+    ):
+        figures[name] = statistics.median(values)
+        figures[f"{name}_range"] = [min(values), max(values)]
+    return figures
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report's contenders, one a line."""
+    head = f"{'':22}{'moves/s':>9}{'range':>17}{'evals/s':>9}{'evals/move':>12}{'to ours':>9}"
+    lines = [
+        f"{report['board_size']} × {report['board_size']}, widths {report['search_widths']}, "
+        f"{report['channels']} × {report['blocks']}, {report['processor']}, "
+        f"{report['cores']} cores",
+        head,
+    ]
+    for name, row in report["contenders"].items():
+        low, high = row["moves_per_s_range"]
+        lines.append(
+            f"{name:22}{row['moves_per_s']:9.1f}{f'{low:.1f} to {high:.1f}':>17}"
+            f"{row['evaluations_per_s']:9.0f}"
+            f"{row['evaluations_per_s'] / row['moves_per_s']:12.1f}"
+            f"{row['moves_per_s_to_ours']:9.2f}  {row['variant']}".rstrip()
+        )
+    lines.append(f"to ours: moves a second, as a share of {BASELINE}'s")
+    return "\n".join(lines)
+
+
+def processor_name() -> str:
+    """The processor's own name where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

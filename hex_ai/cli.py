@@ -28,6 +28,7 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.tuning import plan_for, remember, tune
 from hex_ai.interrupts import Interrupted, interrupts_raised
+from hex_ai.learning_commands import learn, match
 from hex_ai.progress import progress_shown
 from hex_ai.report_text import bench_lines, bench_table, summary_lines
 from hex_ai.selfplay.game_store import (
@@ -177,7 +178,7 @@ def selfplay(
     temperature: Annotated[
         float | None, typer.Option(help="at every ply; default: 1.0 falling to 0.1")
     ] = None,
-    opening: Annotated[str, typer.Option(help="uniform, policy or empty")] = "uniform",
+    opening: Annotated[str, typer.Option(help="uniform, scattered, policy or empty")] = "uniform",
     swap: Annotated[bool, typer.Option(help="Blue may swap at the second ply")] = True,
     stop: Annotated[
         str, typer.Option(help="end decided games early: proven, resign, or proven,resign")
@@ -431,3 +432,7 @@ def import_(
     """Turn other people's weights into a checkpoint."""
     digest = save_checkpoint(output, import_weights(old, architecture), {"imported": old.name})
     print(f"{output}: {architecture} {digest[:16]}")
+
+
+app.command()(learn)
+app.command()(match)

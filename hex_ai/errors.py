@@ -8,6 +8,7 @@
     ├── CheckpointError     a checkpoint that is damaged, foreign or does not fit
     ├── NetworkError        a network that gives what cannot be a policy and a value
     ├── CollectorError      a collector that was closed, or whose inference thread died
+    ├── EngineError         another program that does not answer as it should
     ├── StoreError          a folder of games that cannot be written, read or resumed
     └── RecordError         a game record that breaks the rules or its own totals
 
@@ -63,6 +64,12 @@ class CollectorError(HexAIError):
     """A collector that was closed, or whose inference thread died."""
 
     exit_status = 5
+
+
+class EngineError(HexAIError):
+    """Another program, asked to play, that cannot be started or does not answer as it should."""
+
+    exit_status = 8
 
 
 class StoreError(HexAIError):

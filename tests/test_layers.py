@@ -18,15 +18,16 @@ inference.model_inference
 inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings
-selfplay.lane
+selfplay.lane arena.rating arena.players
 selfplay.lanes
 selfplay.selfplay_engine
-wall_shares progress training.samples
-bench_modes
-bench
-training.trainer
-training.loop
-cli training.__main__
+wall_shares progress training.samples training.schedule training.run_folder
+bench_modes training.trainer training.window
+bench training.learning
+training.curves arena.match arena.foreign
+arena.specs arena.ladder
+learning_commands
+cli
 """
 
 FLOOR_OF = {

@@ -341,7 +341,12 @@ def test_the_fairest_move_agrees_with_naive_sorting(
 
 
 def test_openings_are_known_by_name() -> None:
-    assert [check_opening(name) for name in OPENINGS] == ["uniform", "policy", "empty"]
+    assert [check_opening(name) for name in OPENINGS] == [
+        "uniform",
+        "scattered",
+        "policy",
+        "empty",
+    ]
     for name in ("", "Uniform", "random"):
         with pytest.raises(SettingError):
             check_opening(name)

@@ -4,10 +4,7 @@ Everything is seeded, so no test can fail by chance.
 """
 
 import copy
-import logging
 import math
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +13,10 @@ import torch
 from evaluators import Hashed
 from reference import RED, SlowBoard, canonical
 
-from hex_ai.errors import SettingError
-from hex_ai.inference.checkpoint import load_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.selfplay.lane import SelfPlaySettings
 from hex_ai.selfplay.lanes import Lanes
 from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
-from hex_ai.training import __main__ as command
-from hex_ai.training.loop import LoopSettings, Round, train
 from hex_ai.training.samples import OUTCOME_SHARE, Samples, samples_from_games
 from hex_ai.training.trainer import Trainer
 
@@ -169,132 +162,3 @@ def test_a_learning_rate_of_nothing_learns_nothing() -> None:
     trainer.fit(samples_from_games(toy_games(3)), 3, 8, torch.Generator().manual_seed(0))
     weights = zip(trainer.network.parameters(), tiny().parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
-
-
-class _Enough(Exception):
-    """Ends a loop after some rounds, whatever the clock says."""
-
-
-def rounds_of(path: Path, count: int, **settings: Any) -> list[Round]:
-    """The first rounds of a training loop."""
-    done: list[Round] = []
-
-    def report(found: Round) -> None:
-        done.append(found)
-        if len(done) == count:
-            raise _Enough
-
-    choice: dict[str, Any] = {
-        "board_sizes": (3, 4),
-        "search_widths": (2, 1),
-        "games": 4,
-        "batch": 16,
-    } | settings
-    with pytest.raises(_Enough):
-        train(tiny(), LoopSettings(**choice), path, report)
-    return done
-
-
-def test_two_rounds_write_a_checkpoint_that_loads(tmp_path: Path) -> None:
-    path = tmp_path / "net.pt.gz"
-    rounds = rounds_of(path, 2)
-    assert [(done.number, done.games) for done in rounds] == [(1, 4), (2, 4)]
-    assert {done.board_size for done in rounds} == {3, 4}
-    assert all(done.samples > 0 and math.isfinite(done.losses.policy) for done in rounds)
-    weights = load_checkpoint(path).network.state_dict()
-    assert not torch.equal(weights["stem.conv.weight"], tiny().state_dict()["stem.conv.weight"])
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seconds": 1e-6},
-        {"board_sizes": (4,)},
-        {"search_widths": (3, 1)},
-        {"games": 5},
-        {"window": 3},
-        {"reuse": 9.0},
-        {"batch": 3},
-        {"learning_rate": 0.1},
-        {"seed": 1},
-    ],
-    ids=str,
-)
-def test_every_setting_of_the_loop_changes_what_is_learnt(
-    change: dict[str, Any], tmp_path: Path
-) -> None:
-    found = []
-    for k, settings in enumerate(({}, change)):
-        path = tmp_path / f"{k}.pt"
-        if "seconds" in settings:
-            rounds: list[Round] = []
-            choice = LoopSettings(**settings, board_sizes=(3,), search_widths=(2, 1), games=4)
-            train(tiny(), choice, path, rounds.append)
-            assert len(rounds) <= 1  # the time is up before the second
-            return
-        rounds_of(path, 1, **settings)
-        found.append(load_checkpoint(path).digest)
-    assert found[0] != found[1]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"board_sizes": ()},
-        {"board_sizes": (5, 4)},
-        {"board_sizes": (4, 4)},
-        {"board_sizes": (2,)},
-        {"board_sizes": (3, 20)},
-        {"search_widths": ()},
-        {"search_widths": (0,)},
-        *({name: 0} for name in ("seconds", "games", "window", "reuse", "batch")),
-        *({name: math.nan} for name in ("seconds", "reuse", "learning_rate")),
-        {"learning_rate": -1.0},
-        {"seed": -1},
-    ],
-    ids=str,
-)
-def test_settings_that_cannot_be_meant_are_refused_before_the_first_game(
-    change: dict[str, Any],
-) -> None:
-    with pytest.raises(SettingError):
-        LoopSettings(**change)
-
-
-@pytest.mark.parametrize(
-    ("flags", "named"),
-    [
-        (["--board-sizes", "7,5"], "7, 5"),
-        (["--board-sizes", "x"], "x"),
-        (["--search-widths", "3;2"], "3;2"),
-        (["--hours", "0"], "seconds"),
-        (["--hours", "nan"], "nan"),
-        (["--channels", "4"], "channels"),
-        (["--blocks", "0"], "blocks"),
-        (["--init", "nowhere.pt"], "nowhere.pt"),
-    ],
-    ids=str,
-)
-def test_bad_flags_end_in_one_line(
-    flags: list[str],
-    named: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["training", "--out", str(tmp_path / "net.pt"), *flags])
-    with caplog.at_level(logging.INFO, "hex_ai.training"):
-        assert command.main() not in (0, None)
-    (record,) = caplog.records
-    (line,) = record.getMessage().splitlines()
-    assert line.startswith("error: ")
-    assert named in line
-
-
-def test_the_command_trains_and_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "net.pt"
-    small = ["--board-sizes", "3", "--search-widths", "1", "--channels", "8", "--blocks", "1"]
-    flags = ["training", "--out", str(path), "--hours", "0.00001", *small]
-    monkeypatch.setattr(sys, "argv", flags)
-    assert command.main() == 0
-    assert load_checkpoint(path).network.config == NetworkConfig(8, 1)

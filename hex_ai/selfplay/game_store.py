@@ -49,9 +49,9 @@ class GameStore:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder)
         except OSError as error:
             raise _failed(folder, error) from error
+        self._lock = lock_folder(folder)
         try:
             self._open(run, resume)
         except BaseException:
@@ -97,15 +97,24 @@ class GameStore:
         """
         if not games:
             return
-        path = self.folder / f"games-{self._next_shard:06d}.parquet"
         # Counted before it is there: an interrupt in between costs a replay, never a double.
         self.finished.update(game.game_id for game in games)
         self._next_shard += 1
-        try:
-            with atomic_file(path) as file:
-                pq.write_table(to_table(games), file, compression="zstd", write_page_checksum=True)
-        except OSError as error:
-            raise _failed(path, error) from error
+        write_shard(self.folder, self._next_shard - 1, games)
+
+
+def write_shard(folder: Path, number: int, games: Sequence[GameRecord]) -> None:
+    """Stores games as the shard of this number. When it returns, they are there for good.
+
+    Raises:
+      StoreError: the disk is full or the folder gone; nothing of this shard is left.
+    """
+    path = folder / f"games-{number:06d}.parquet"
+    try:
+        with atomic_file(path) as file:
+            pq.write_table(to_table(games), file, compression="zstd", write_page_checksum=True)
+    except OSError as error:
+        raise _failed(path, error) from error
 
 
 def load_games(folder: str | os.PathLike[str]) -> Games:
@@ -218,9 +227,16 @@ def write_text(path: Path, text: str) -> None:
         raise _failed(path, error) from error
 
 
-def _lock(folder: Path) -> BinaryIO:
-    """The folder's lock, which the system takes back when the process ends, however it ends."""
-    file = open(folder / ".lock", "ab")  # noqa: SIM115 - stays open as long as the store
+def lock_folder(folder: Path) -> BinaryIO:
+    """The folder's lock, which the system takes back when the process ends, however it ends.
+
+    Raises:
+      StoreError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        file = open(folder / ".lock", "ab")  # noqa: SIM115 - stays open as long as the store
+    except OSError as error:
+        raise _failed(folder, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

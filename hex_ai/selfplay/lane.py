@@ -27,8 +27,9 @@ from hex_ai.inference.position_collector import Collector
 from hex_ai.selfplay.openings import (
     check_opening,
     fairest_move,
+    random_cells,
+    random_plies,
     scheduled_temperature,
-    uniform_cells,
 )
 from hex_ai.selfplay.records import NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
 from hex_ai.selfplay.stopping import ENDS, PROVEN, RESIGN, check_stop, played_on, resigned
@@ -291,22 +292,31 @@ class Lane:
         self._keeps_seat[started] = False
         self._ids[started] = torch.tensor(ids, dtype=torch.int64, device=slots.device)
         fresh = Positions.empty(len(ids), self.settings.board_size, slots.device)
-        if self.settings.opening == "uniform":
-            cells = uniform_cells(self.settings.seed, self._ids[started], fresh.moves)
-            self._log_opening(started, cells)
-            fresh = fresh.play(cells)
-            self._plies[started] = 1
         self._positions = self._positions.put(started, fresh)
+        if ids:
+            self._play_opening(started)
         if len(spare):
             self._drop(spare)
 
-    def _log_opening(self, slots: Tensor, cells: Tensor) -> None:
-        """Logs a first move that was not searched; the other fields of that ply are empty."""
+    def _play_opening(self, slots: Tensor) -> None:
+        """Plays and logs the plies of new games (int64 `[K]`, K ≥ 1) that nobody chooses."""
+        settings, ids = self.settings, self._ids[slots]
+        wanted = random_plies(settings.opening, settings.seed, ids, settings.board_size)
+        for ply in range(int(wanted.max())):
+            going = slots[wanted > ply]
+            before = self._positions[going]
+            cells = random_cells(settings.seed, self._ids[going], ply, before)
+            self._log_random(going, ply, before.to_board_cells(cells))
+            self._positions = self._positions.put(going, before.play(cells))
+        self._plies[slots] = wanted
+
+    def _log_random(self, slots: Tensor, ply: int, cells: Tensor) -> None:
+        """Logs board cells played without a search; the other fields of that ply are empty."""
         log = self._log.fields
         empty = {name: torch.zeros_like(field[slots, 0]) for name, field in log.items()}
         cell_rows = ("preferred", "candidate_cells", "policy_cells")
         empty |= {name: torch.full_like(empty[name], NO_CELL) for name in cell_rows}
-        self._log.write(slots, torch.zeros_like(slots), empty | {"moves": cells})
+        self._log.write(slots, torch.full_like(slots, ply), empty | {"moves": cells})
 
     def _drop(self, slots: Tensor) -> None:
         stays = torch.ones(len(self), dtype=torch.bool, device=slots.device)

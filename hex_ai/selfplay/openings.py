@@ -7,20 +7,25 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
-from hex_ai.inference.move_choice import Candidates, random_bits
+from hex_ai.game.positions import Positions
+from hex_ai.inference.move_choice import Candidates, random_bits, uniform_noise
 
-OPENINGS = ("uniform", "policy", "empty")
+OPENINGS = ("uniform", "scattered", "policy", "empty")
+
+# Share of `scattered` games that begin with more than one random stone.
+SCATTERED_SHARE = 0.25
 
 HOTTEST, COOLEST = 1.0, 0.1
 
-_OPENING_KEY = -1
+_OPENING_KEY, _SCATTER_KEY = -1, -3
 
 
 def check_opening(name: str) -> str:
     """The name, if it is one of `OPENINGS`.
 
-    `uniform`: ply 0 is any cell with equal chance, not searched. `policy`: ply 0 is sampled from
-    the policy. `empty`: ply 0 is searched; under the pie rule the move whose value is nearest 0.
+    `uniform`: ply 0 is any cell with equal chance, not searched. `scattered`: so it is, but in a
+    quarter of the games a random number of plies is random. `policy`: ply 0 is sampled from the
+    policy. `empty`: ply 0 is searched; under the pie rule the move whose value is nearest 0.
 
     Raises:
       SettingError: it is not.
@@ -33,6 +38,29 @@ def check_opening(name: str) -> str:
 def uniform_cells(seed: int, game_ids: Tensor, moves: int) -> Tensor:
     """int64 `[K]`: the first cell of each game, any of `moves`; ids are int64 `[K]`."""
     return random_bits(seed, game_ids, torch.full_like(game_ids, _OPENING_KEY)).remainder(moves)
+
+
+def random_plies(opening: str, seed: int, game_ids: Tensor, size: int) -> Tensor:
+    """int64 `[K]`: how many plies each game begins with that nobody chose; ids are int64 `[K]`.
+
+    At most 2 N - 2: with N - 1 stones nobody joins two edges.
+    """
+    plies = torch.full_like(game_ids, opening in ("uniform", "scattered"))
+    if opening != "scattered":
+        return plies
+    key = torch.full_like(game_ids, _SCATTER_KEY)
+    more = 2 + random_bits(seed, game_ids, key).remainder(2 * size - 3)
+    return torch.where(uniform_noise(seed, game_ids, key - 1) < SCATTERED_SHARE, more, plies)
+
+
+def random_cells(seed: int, game_ids: Tensor, ply: int, positions: Positions) -> Tensor:
+    """int64 `[K]`: a cell for each game, any legal one with equal chance, as its mover sees it."""
+    if ply == 0:
+        return uniform_cells(seed, game_ids, positions.moves)
+    cells = torch.arange(positions.moves, device=game_ids.device)
+    plies = torch.full_like(game_ids, _SCATTER_KEY - 1 - ply)
+    noise = uniform_noise(seed, game_ids[:, None], plies[:, None], cells)
+    return noise.masked_fill(~positions.legal_moves(), -1.0).argmax(1)
 
 
 def scheduled_temperature(plies: Tensor, size: int) -> Tensor:

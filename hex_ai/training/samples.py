@@ -50,6 +50,10 @@ class Samples:
         """The chosen samples."""
         return Samples(self.planes[rows], self.policy[rows], self.values[rows])
 
+    def to(self, device: torch.device) -> "Samples":
+        """The same samples on another device."""
+        return Samples(self.planes.to(device), self.policy.to(device), self.values.to(device))
+
     def turned(self, rows: Tensor) -> "Samples":
         """The same samples with those in `rows` (bool `[T]`) turned by 180°."""
         turn = rows[:, None]

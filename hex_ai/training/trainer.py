@@ -1,6 +1,7 @@
 """Fits a network to samples: one optimiser, one running average of the weights."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,11 @@ AVERAGE_DECAY = 0.99
 @dataclass(frozen=True)
 class Losses:
     """Means over a call of `Trainer.fit`: cross entropy of the policy, in nats, above the target's
-    own entropy, and squared error of the value."""
+    own entropy; squared error of the value; and the target's own entropy."""
 
     policy: float
     value: float
+    entropy: float
 
 
 class Trainer:
@@ -41,6 +43,20 @@ class Trainer:
             use_buffers=True,
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides further steps: weights, their average, and the optimiser's memory."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self._average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes back to what `state_dict` gave."""
+        self.network.load_state_dict(state["network"])
+        self._average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
     @property
     def average_network(self) -> nn.Module:
         """The averaged network; not a copy."""
@@ -55,19 +71,21 @@ class Trainer:
     def fit(self, samples: Samples, steps: int, batch: int, generator: torch.Generator) -> Losses:
         """Takes `steps` steps on random batches, each sample turned by 180° or not by chance."""
         self.network.train()
-        totals = torch.zeros(2)
+        device = next(self.network.parameters()).device
+        totals = torch.zeros(3, device=device)
         for _ in range(steps):
             rows = torch.randint(len(samples), (batch,), generator=generator)
             turn = torch.rand(batch, generator=generator) < 0.5
-            policy, value = _losses(self.network, samples.rows(rows).turned(turn))
+            chosen = samples.rows(rows).turned(turn).to(device)
+            policy, value = _losses(self.network, chosen)
             self.optimizer.zero_grad(set_to_none=True)
             (policy + value).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self._average.update_parameters(self.network)
-            totals += torch.stack((policy.detach(), value.detach()))
-        mean = totals / max(steps, 1)
-        return Losses(float(mean[0]), float(mean[1]))
+            entropy = torch.special.entr(chosen.policy).sum(1).mean()
+            totals += torch.stack((policy.detach(), value.detach(), entropy))
+        return Losses(*(totals / max(steps, 1)).tolist())
 
 
 def _losses(network: nn.Module, samples: Samples) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,215 @@
+"""Matches: many games in lockstep, every opening played twice, once with each colour."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from hex_ai.arena.players import NO_MOVE, Player, Turn
+from hex_ai.arena.rating import Sprt, elo, interval
+from hex_ai.errors import SettingError
+from hex_ai.game.positions import Positions
+from hex_ai.inference.move_choice import random_bits
+from hex_ai.selfplay.lane import MIN_SIZE
+from hex_ai.selfplay.records import BLUE, RED
+
+_SUITE_KEY = -6
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """How a match is played. There is no swap: who is ahead in an opening plays it from both sides.
+
+    Attributes:
+      board_size: N.
+      games: an even number, two of each opening.
+      games_in_flight: played side by side.
+      seed: of the openings.
+      sprt: hypotheses between which the match is decided early, or None to play all games.
+    """
+
+    board_size: int = 11
+    games: int = 200
+    games_in_flight: int = 256
+    seed: int = 0
+    sprt: Sprt | None = None
+
+    def __post_init__(self) -> None:
+        Positions.empty(0, self.board_size)
+        if self.board_size < MIN_SIZE:
+            raise SettingError(f"board size {self.board_size} is below {MIN_SIZE}")
+        if self.games < 2 or self.games % 2:
+            raise SettingError(f"{self.games} games: want an even number, two of each opening")
+        if self.games_in_flight < 1:
+            raise SettingError(f"games in flight {self.games_in_flight} is not 1 or more")
+        if self.games > 2 * _most_openings(self.board_size):
+            raise SettingError(f"{self.games} games: there are not so many openings")
+
+
+@dataclass(frozen=True)
+class MatchGame:
+    """One game of a match: board cells, who won it, how it ended, and whether the first side had
+    Red."""
+
+    number: int
+    moves: tuple[int, ...]
+    winner: int
+    end: str
+    first_is_red: bool
+
+    @property
+    def won(self) -> bool:
+        """Whether the first side won."""
+        return (self.winner == RED) == self.first_is_red
+
+
+@dataclass
+class Score:
+    """What a match came to so far, seen by the first side."""
+
+    games: list[MatchGame] = field(default_factory=list)
+
+    @property
+    def wins(self) -> int:
+        """Games that the first side won."""
+        return sum(game.won for game in self.games)
+
+    @property
+    def distinct(self) -> int:
+        """Games that are unlike all others: another course, or other colours."""
+        return len({(game.moves, game.first_is_red) for game in self.games})
+
+    def line(self) -> str:
+        """One line: wins, their share and the Elo difference, both with 95 % intervals."""
+        played = len(self.games)
+        low, high = interval(self.wins, played)
+        share = self.wins / max(played, 1)
+        return (
+            f"{self.wins} of {played} won, {share:.1%} ({low:.1%} to {high:.1%}), "
+            f"Elo {elo(share):+.0f} ({elo(low):+.0f} to {elo(high):+.0f})"
+        )
+
+
+def openings(settings: MatchSettings) -> list[tuple[int, ...]]:
+    """The first plies of the match's pairs of games, board cells; no two alike.
+
+    As many single cells as the board has, spread over it if not all are wanted; then pairs of
+    cells, drawn by the seed.
+    """
+    wanted, moves = settings.games // 2, settings.board_size**2
+    single = torch.linspace(0, moves - 1, min(wanted, moves)).round().long().tolist()
+    found: dict[tuple[int, ...], None] = dict.fromkeys((cell,) for cell in single)
+    draw = 0
+    while len(found) < wanted:
+        bits = random_bits(settings.seed, torch.tensor([_SUITE_KEY]), torch.tensor([draw]))
+        one, other = divmod(int(bits.remainder(moves * moves)), moves)
+        if one != other:
+            found.setdefault((one, other))
+        draw += 1
+    return list(found)
+
+
+def play_match(
+    first: Player,
+    second: Player,
+    settings: MatchSettings,
+    report: Callable[[Score], None] = lambda _: None,
+) -> Score:
+    """Plays until all games are over, or the test has decided.
+
+    Args:
+      first, second: who play.
+      settings: see `MatchSettings`.
+      report: is told the score whenever games have ended.
+
+    Raises:
+      HexAIError: a player that fails or gives a move that is not legal.
+    """
+    score = Score()
+    suite = openings(settings)
+    # The two games of an opening stand side by side, so that every part of a match is fair.
+    numbers = iter(range(2 * len(suite)))
+    under_way = _Games(settings.board_size)
+    while True:
+        room = settings.games_in_flight - len(under_way)
+        for number in islice(numbers, room):
+            under_way.start(number, suite[number // 2], first_is_red=number % 2 == 0)
+        if not len(under_way):
+            return score
+        for player, is_first in ((first, True), (second, False)):
+            under_way.step(player, is_first)
+        ended = list(under_way.take_finished())
+        score.games += ended
+        if ended:
+            report(score)
+        if settings.sprt and settings.sprt.verdict(score.wins, len(score.games)):
+            return score
+
+
+class _Games:
+    """The games under way."""
+
+    def __init__(self, size: int) -> None:
+        self._positions = Positions.empty(0, size)
+        self._numbers: list[int] = []
+        self._moves: list[list[int]] = []
+        self._first_is_red = torch.zeros(0, dtype=torch.bool)
+        self._resigned = torch.zeros(0, dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def start(self, number: int, opening: tuple[int, ...], first_is_red: bool) -> None:
+        fresh = Positions.empty(1, self._positions.size)
+        for cell in opening:
+            fresh = fresh.play(fresh.to_board_cells(torch.tensor([cell])))
+        self._positions = Positions.cat([self._positions, fresh])
+        self._numbers.append(number)
+        self._moves.append(list(opening))
+        self._first_is_red = torch.cat((self._first_is_red, torch.tensor([first_is_red])))
+        self._resigned = torch.cat((self._resigned, torch.tensor([False])))
+
+    def step(self, player: Player, is_first: bool) -> None:
+        """Lets a player move in all games in which it is its turn."""
+        its_colour_is_red = self._first_is_red == is_first
+        turn = (self._positions.blue_to_move != its_colour_is_red) & ~self._positions.finished
+        rows = turn.nonzero()[:, 0]
+        if not len(rows):
+            return
+        asked = self._positions[rows]
+        ids = torch.tensor([self._numbers[row] for row in rows.tolist()])
+        moves = player.choose(Turn(asked, ids, [self._moves[row] for row in rows.tolist()]))
+        resigns = moves == NO_MOVE
+        plays = ~resigns
+        asked[plays].require_legal(moves[plays])
+        for row, cell in zip(rows.tolist(), asked.to_board_cells(moves).tolist(), strict=True):
+            if cell != NO_MOVE:
+                self._moves[row].append(cell)
+        after = asked.play(moves.clamp(min=0))
+        # Who gives up is the mover of a finished position, as one who has been joined against is.
+        after = Positions.where(resigns, asked.retire(resigns), after)
+        self._positions = self._positions.put(rows, after)
+        self._resigned[rows] = resigns
+
+    def take_finished(self) -> Iterator[MatchGame]:
+        """Hands out the games that have ended, and forgets them."""
+        winners: Tensor = self._positions.winner()
+        for row in self._positions.finished.nonzero()[:, 0].tolist():
+            yield MatchGame(
+                self._numbers[row],
+                tuple(self._moves[row]),
+                RED if int(winners[row]) == RED else BLUE,
+                "resign" if self._resigned[row] else "join",
+                bool(self._first_is_red[row]),
+            )
+        stay = (~self._positions.finished).nonzero()[:, 0]
+        self._positions = self._positions[stay]
+        self._numbers = [self._numbers[row] for row in stay.tolist()]
+        self._moves = [self._moves[row] for row in stay.tolist()]
+        self._first_is_red, self._resigned = self._first_is_red[stay], self._resigned[stay]
+
+
+def _most_openings(size: int) -> int:
+    return size**2 + size**2 * (size**2 - 1) // 2

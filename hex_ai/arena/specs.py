@@ -1,0 +1,89 @@
+"""Players by name, as users write them:
+
+random                    any legal move
+openspiel:mcts-1000       OpenSpiel's tree search with so many playouts a move
+htp:COMMAND               an engine that speaks HTP
+NETWORK                   a checkpoint, or `shipped`, with the search widths 3,2
+NETWORK@8,4               with these widths
+NETWORK@policy            its policy alone
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer
+from hex_ai.arena.players import Player, RandomPlayer, SearchPlayer
+from hex_ai.errors import SettingError
+from hex_ai.inference.checkpoint import load_checkpoint
+from hex_ai.inference.fixed_tree_search import check_widths
+from hex_ai.selfplay.selfplay_engine import default_model_path
+
+DEFAULT_WIDTHS = (3, 2)
+
+_MCTS = re.compile(r"mcts-([1-9][0-9]{0,8})")
+
+
+@dataclass(frozen=True)
+class PlayerOptions:
+    """What holds for players of all kinds.
+
+    Attributes:
+      temperature: of the moves of networks; 0: the best move.
+      seed: of whatever is drawn.
+      move_seconds: time that another engine has for a move.
+      device: of the networks.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+    move_seconds: float = 60.0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise SettingError(f"temperature {self.temperature} is not a number from 0 on")
+        if not 0 < self.move_seconds < float("inf"):
+            raise SettingError(f"{self.move_seconds} seconds a move are not a positive number")
+
+
+def make_player(text: str, options: PlayerOptions) -> Player:
+    """The player that `text` names; see the module's docstring.
+
+    Raises:
+      SettingError: it names none.
+      CheckpointError: a network that cannot be used; EngineError: an engine that cannot be started.
+    """
+    if text == "random":
+        return RandomPlayer(text, options.seed)
+    kind, _, rest = text.partition(":")
+    if kind == "htp" and rest:
+        return HtpPlayer(text, rest, options.move_seconds)
+    if kind == "openspiel":
+        match = _MCTS.fullmatch(rest)
+        if match is None:
+            raise SettingError(f"player {text!r}: want openspiel:mcts-1000 or the like")
+        return OpenSpielPlayer(text, int(match[1]), options.seed)
+    return _network_player(text, options)
+
+
+def _network_player(text: str, options: PlayerOptions) -> Player:
+    name, at, way = text.rpartition("@")
+    if not at:
+        name, way = text, ",".join(map(str, DEFAULT_WIDTHS))
+    path = default_model_path() if name == "shipped" else Path(name)
+    network = load_checkpoint(path).network
+    return SearchPlayer(
+        text, network, _widths(text, way), options.temperature, options.seed, options.device
+    )
+
+
+def _widths(text: str, way: str) -> tuple[int, ...]:
+    if way == "policy":
+        return ()
+    try:
+        return check_widths(tuple(int(part) for part in way.split(",")))
+    except ValueError as error:
+        raise SettingError(
+            f"player {text!r}: {way!r} is neither 'policy' nor widths such as '8,4'"
+        ) from error

@@ -1,0 +1,216 @@
+"""The commands that learn and measure strength; `hex_ai.cli` puts them beside the others."""
+
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hex_ai.arena.foreign import HtpPlayer
+from hex_ai.arena.ladder import draw_ladder, ladder_json, rate_run
+from hex_ai.arena.match import MatchSettings, Score, play_match
+from hex_ai.arena.players import Player
+from hex_ai.arena.rating import Sprt
+from hex_ai.arena.specs import PlayerOptions, make_player
+from hex_ai.bench_plots import require_plots
+from hex_ai.errors import SettingError, StoreError
+from hex_ai.formats.trmph import write_trmph
+from hex_ai.inference.fixed_tree_search import check_widths
+from hex_ai.inference.inference_plan import resolve_device
+from hex_ai.interrupts import Interrupted
+from hex_ai.selfplay.game_store import write_json, write_text
+from hex_ai.selfplay.records import RED
+from hex_ai.training.curves import Curves, add_ladder
+from hex_ai.training.learning import Learner, Round
+from hex_ai.training.run_folder import read_notes
+from hex_ai.training.schedule import LearnSettings, Length
+
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, highlight=False)
+
+DEFAULTS = LearnSettings()
+
+
+def learn(
+    output: Annotated[Path, typer.Option("--out", help="folder of the run")],
+    board_sizes: Annotated[str, typer.Option(help="ascending, with commas between")] = ",".join(
+        map(str, DEFAULTS.board_sizes)
+    ),
+    hours: Annotated[float | None, typer.Option(help="to learn for; default: 1")] = None,
+    games: Annotated[int | None, typer.Option(help="to play, instead of a time")] = None,
+    resume: Annotated[bool, typer.Option(help="go on with the run in --out")] = False,
+    init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
+    search_widths: Annotated[str, typer.Option(help="of the self-play search")] = ",".join(
+        map(str, DEFAULTS.search_widths)
+    ),
+    channels: Annotated[int, typer.Option(help="of the network")] = DEFAULTS.channels,
+    blocks: Annotated[int, typer.Option(help="of the network")] = DEFAULTS.blocks,
+    games_per_round: Annotated[
+        int, typer.Option(help="played before the next weights are learnt")
+    ] = DEFAULTS.games_per_round,
+    reuse: Annotated[float, typer.Option(help="times a sample is learnt from")] = DEFAULTS.reuse,
+    batch: Annotated[int, typer.Option(help="samples a step")] = DEFAULTS.batch,
+    learning_rate: Annotated[float, typer.Option(help="at the start")] = DEFAULTS.learning_rate,
+    seed: Annotated[int, typer.Option(help="of weights, games and batches")] = 0,
+    games_in_flight: Annotated[
+        int | None, typer.Option(help="games that share batches; default: by device")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Learn by self-play, from nothing or from a checkpoint."""
+    settings = LearnSettings(
+        board_sizes=numbers(board_sizes),
+        search_widths=numbers(search_widths),
+        channels=channels,
+        blocks=blocks,
+        games_per_round=games_per_round,
+        reuse=reuse,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    hours = 1.0 if hours is None and games is None else hours
+    length = Length(games, None if hours is None else hours * 3600)
+    learner = Learner(
+        output,
+        settings,
+        init=init,
+        resume=resume,
+        device=device,
+        games_in_flight=games_in_flight,
+    )
+    try:
+        with learner, Curves(output, learner.progress.games) as curves:
+            _learn_shown(learner, length, curves)
+    except Interrupted:
+        err.print(f"stopped; --resume goes on with {output}", soft_wrap=True)
+        raise
+    out.print(f"{learner.progress.games} games; the network is {learner.folder.network_path}")
+
+
+def _learn_shown(learner: Learner, length: Length, curves: Curves) -> None:
+    with err.status("playing") as status:
+        for done in learner.rounds(length):
+            per_round = learner.settings.games_per_round
+            curves.add(done, per_round / (done.play_seconds + done.learn_seconds))
+            far = length.done(done.games, done.seconds)
+            err.print(_round_line(done), soft_wrap=True)
+            status.update(f"{far:.0%} of the run, {done.games} games")
+
+
+def _round_line(done: Round) -> str:
+    return (
+        f"round {done.number:4d} {done.board_size:2d}x{done.board_size:<2d} {done.games:7d} games "
+        f"of {done.mean_length:5.1f} plies  policy {done.policy_loss:.3f} "
+        f"value {done.value_loss:.3f} agree {done.agreement:.0%}  "
+        f"{done.play_seconds:.1f} + {done.learn_seconds:.1f} s, {done.seconds:.0f} s in all"
+    )
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers from `3,2`. Raises `SettingError` for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(f"{text!r} is not a list of numbers such as '3,2'") from error
+
+
+def match(
+    first: Annotated[str, typer.Argument(help="player, see docs/match.md")],
+    second: Annotated[str, typer.Argument(help="player")],
+    board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
+    games: Annotated[int, typer.Option(help="an even number, two of each opening")] = 200,
+    temperature: Annotated[float, typer.Option(help="of the networks' moves")] = 0.0,
+    sprt: Annotated[
+        str | None, typer.Option(help="stop once decided between two Elo leads, such as 0,50")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of openings and moves")] = 0,
+    games_in_flight: Annotated[int, typer.Option(help="played side by side")] = 256,
+    move_seconds: Annotated[float, typer.Option(help="of other engines, for a move")] = 60.0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    games_file: Annotated[
+        Path | None, typer.Option("--save", help="file to write the games to, in TRMPH")
+    ] = None,
+) -> None:
+    """Let two players play a match: every opening twice, once with each colour."""
+    settings = MatchSettings(
+        board_size, games, games_in_flight, seed, None if sprt is None else _sprt(sprt)
+    )
+    options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type)
+    with ExitStack() as players:
+        # Other draws for each, or a network that meets itself would play the same games twice.
+        one, other = (
+            players.enter_context(closing(make_player(name, replace(options, seed=2 * seed + k))))
+            for k, name in enumerate((first, second))
+        )
+        score = _match_shown(one, other, settings)
+        _report_match(score, (one, other), settings)
+    if games_file is not None:
+        lines = [
+            write_trmph(board_size, game.moves, game.winner, game.end)
+            for game in sorted(score.games, key=lambda game: game.number)
+        ]
+        write_text(games_file, "\n".join(lines) + "\n")
+
+
+def _match_shown(one: Player, other: Player, settings: MatchSettings) -> Score:
+    with err.status("playing") as status:
+        return play_match(one, other, settings, lambda score: status.update(score.line()))
+
+
+def _report_match(score: Score, players: tuple[Player, Player], settings: MatchSettings) -> None:
+    size = settings.board_size
+    out.print(f"{players[0].name} against {players[1].name}, {size}x{size}: {score.line()}")
+    red = sum(game.winner == RED for game in score.games)
+    out.print(f"{score.distinct} of {len(score.games)} games distinct, {red} won by Red")
+    if settings.sprt is not None:
+        verdict = settings.sprt.verdict(score.wins, len(score.games))
+        said = {1: f"{settings.sprt.high:+g}", -1: f"{settings.sprt.low:+g}", 0: "neither"}
+        out.print(f"Elo {said[verdict]} accepted")
+    for player in players:
+        if isinstance(player, HtpPlayer):
+            out.print(
+                f"{player.name}: {player.faults} faults, {player.seconds:.1f} s in all, "
+                f"slowest move {player.slowest:.2f} s"
+            )
+
+
+def ladder(
+    run: Annotated[Path, typer.Argument(help="folder of a run of learning")],
+    board_size: Annotated[int | None, typer.Option(help="default: the run's largest")] = None,
+    games: Annotated[int, typer.Option(help="of each match, an even number")] = 100,
+    search_widths: Annotated[str, typer.Option(help="or 'policy' for no search")] = "3,2",
+    checkpoints: Annotated[int, typer.Option(help="to rate, at most")] = 12,
+    seed: Annotated[int, typer.Option(help="of the openings")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Rate the checkpoints of a run by matches, and draw the curve of its strength."""
+    notes = read_notes(run)
+    if notes is None:
+        raise StoreError(f"{run}: holds no run of learning")
+    require_plots(run)
+    size = board_size or max(notes["settings"]["board_sizes"])
+    widths = () if search_widths == "policy" else check_widths(numbers(search_widths))
+    settings = MatchSettings(size, games, seed=seed)
+    place = resolve_device(device).type
+    with err.status("playing"):
+        rungs = rate_run(run, settings, widths, checkpoints, place, lambda line: err.print(line))
+    for rung in rungs:
+        out.print(
+            f"{rung.elo:+7.0f} ± {rung.spread:3.0f} Elo  {rung.games:8d} games "
+            f"{rung.samples:9d} samples {rung.evaluations:10d} evaluations {rung.seconds:7.0f} s"
+        )
+    write_json(run / "ladder.json", ladder_json(rungs, settings, widths))
+    draw_ladder(rungs, f"{run.name}, {size}x{size}, {search_widths}", run / "ladder.png")
+    add_ladder(run, f"elo/{size}x{size}", [(rung.games, rung.elo) for rung in rungs])
+    out.print(f"{run / 'ladder.png'}")
+
+
+def _sprt(text: str) -> Sprt:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(f"{text!r} is not two Elo leads such as '0,50'") from error
+    return Sprt(low, high)

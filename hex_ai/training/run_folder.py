@@ -1,0 +1,174 @@
+"""The folder of a run of learning, and what is in it:
+
+    learn.json            settings, and a row about each round
+    state.pt              all that the next round depends on
+    network.pt.gz         the averaged network, as it is now
+    checkpoints/          the same network at earlier times, by games played
+    games/5x5/ …          the games of each board size, a shard a round, as `hex-ai selfplay` stores
+
+`state.pt` is the truth: it takes its place only when a round is done, and what the other files hold
+beyond it is put right on resume.
+"""
+
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hex_ai import __version__
+from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
+from hex_ai.errors import StoreError
+from hex_ai.selfplay.game_store import (
+    RUN_FORMAT,
+    RUN_VERSION,
+    lock_folder,
+    read_shard,
+    shard_paths,
+    write_json,
+    write_shard,
+)
+from hex_ai.selfplay.records import SCHEMA_VERSION, GameRecord
+
+LEARN_FORMAT = "hex_ai-learn"
+LEARN_VERSION = 1
+
+
+class RunFolder:
+    """Reads and writes the folder of one run; one process at a time.
+
+    Args:
+      path: made if it is not there.
+
+    Raises:
+      StoreError: the folder cannot be written or is in use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _failed(path, error) from error
+        self._lock = lock_folder(path)
+
+    def close(self) -> None:
+        """Lets the next process in."""
+        self._lock.close()
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def network_path(self) -> Path:
+        """The newest network."""
+        return self.path / "network.pt.gz"
+
+    def checkpoint_path(self, games: int) -> Path:
+        """Where the network goes that has learnt from so many games."""
+        return self.path / "checkpoints" / f"games-{games:09d}.pt.gz"
+
+    def read_notes(self) -> dict[str, Any] | None:
+        """What `learn.json` says, or None if there is none. Raises `StoreError` if damaged."""
+        return read_notes(self.path)
+
+    def write_notes(self, notes: dict[str, Any]) -> None:
+        """Writes `learn.json`."""
+        head = {"format": LEARN_FORMAT, "version": LEARN_VERSION, "package_version": __version__}
+        write_json(self.path / "learn.json", head | notes)
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Writes `state.pt`, wholly or not at all."""
+        path = self.path / "state.pt"
+        try:
+            with atomic_file(path) as file:
+                torch.save(state, file)
+        except OSError as error:
+            raise _failed(path, error) from error
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What `save_state` wrote last, tensors on the CPU; None if it never did.
+
+        Raises:
+          StoreError: the file is damaged.
+        """
+        path = self.path / "state.pt"
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _failed(path, error) from error
+        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+            raise StoreError(f"{path}: damaged, cannot go on from it") from error
+        return state
+
+    def open_games(self, size: int, run: dict[str, Any], games: int) -> None:
+        """Makes the folder of one board size, and clears it of games numbered `games` and later.
+
+        Such games are there if a run was stopped after it had stored a round and before it had
+        learnt from it; they will be played again, the same.
+        """
+        folder = self._games(size)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for draft in folder.glob(DRAFT_PATTERN):
+                draft.unlink()
+            for path in reversed(shard_paths(folder)):
+                if max(game.game_id for game in read_shard(path)) < games:
+                    break
+                path.unlink()
+        except OSError as error:
+            raise _failed(folder, error) from error
+        about = {"format": RUN_FORMAT, "version": RUN_VERSION, "schema_version": SCHEMA_VERSION}
+        write_json(folder / "run.json", about | run)
+
+    def store_games(self, size: int, number: int, games: list[GameRecord]) -> None:
+        """Stores the games of round `number` as one shard. Raises `StoreError` if it cannot."""
+        write_shard(self._games(size), number, games)
+
+    def newest_games(self, size: int) -> Iterator[list[GameRecord]]:
+        """The rounds of one board size, the newest first, each in the order it was stored."""
+        for path in reversed(shard_paths(self._games(size))):
+            yield read_shard(path)
+
+    def _games(self, size: int) -> Path:
+        return self.path / "games" / f"{size}x{size}"
+
+
+def read_notes(path: Path) -> dict[str, Any] | None:
+    """What `learn.json` in a folder says, or None if there is none.
+
+    Raises:
+      StoreError: it is damaged, or of another version.
+    """
+    file = path / "learn.json"
+    try:
+        notes = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(file, error) from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{file}: not JSON: {error}") from error
+    if not isinstance(notes, dict) or notes.get("format") != LEARN_FORMAT:
+        raise StoreError(f"{file}: not the description of a run of learning")
+    if notes.get("version") != LEARN_VERSION:
+        raise StoreError(
+            f"{file}: version {notes.get('version')}, this package reads {LEARN_VERSION}"
+        )
+    return notes
+
+
+def checkpoint_paths(folder: Path) -> list[Path]:
+    """The checkpoints kept in the folder of a run, the oldest first."""
+    return sorted((folder / "checkpoints").glob("games-*.pt.gz"))
+
+
+def _failed(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: {error.strerror or error}")

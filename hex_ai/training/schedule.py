@@ -1,0 +1,108 @@
+"""What a run of learning does when: settings, and schedules that follow from how far it is."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hex_ai.errors import SettingError
+from hex_ai.inference.network import NetworkConfig
+from hex_ai.selfplay.lane import SelfPlaySettings
+
+# By this share of a run all board sizes have joined.
+ALL_JOINED = 0.4
+
+# The learning rate ends at this share of where it began.
+LAST_RATE = 0.03
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """What decides a run of learning, besides its length and the network it may start from.
+
+    Attributes:
+      board_sizes: ascending; they join one after another, the small ones teach the large ones.
+      search_widths: of the self-play search.
+      channels, blocks: of the network, see `NetworkConfig`.
+      games_per_round: played with one set of weights before the next is learnt.
+      reuse: how often a new sample is learnt from, on average.
+      batch: samples a step.
+      learning_rate: at the start; falls along a cosine.
+      seed: of weights, games and batches.
+    """
+
+    board_sizes: tuple[int, ...] = (5, 7, 9, 11)
+    search_widths: tuple[int, ...] = (8, 2)
+    channels: int = 32
+    blocks: int = 6
+    games_per_round: int = 256
+    reuse: float = 2.0
+    batch: int = 256
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.board_sizes or list(self.board_sizes) != sorted(set(self.board_sizes)):
+            raise SettingError(f"board sizes {self.board_sizes} are not ascending")
+        for size in self.board_sizes:
+            self.play_settings(size)
+        NetworkConfig(self.channels, self.blocks)
+        for name in ("games_per_round", "batch"):
+            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+                raise SettingError(f"{name} {getattr(self, name)} is not a whole number from 1 on")
+        for name in ("reuse", "learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingError(f"{name} {getattr(self, name)} is not a positive number")
+
+    def play_settings(self, size: int) -> SelfPlaySettings:
+        """How the games of one board size are played."""
+        return SelfPlaySettings(
+            size, self.search_widths, self.seed, opening="scattered", stop=("proven",)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and lists."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run goes on: until it has so many games, or has run for so many seconds.
+
+    At least one of the two is given. What has been run before a resume counts.
+    """
+
+    games: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.games is None and self.seconds is None:
+            raise SettingError("a run of learning wants a number of games or of hours")
+        for value in (self.games, self.seconds):
+            if value is not None and not 0 < value < math.inf:
+                raise SettingError(f"{value} is no length of a run: it must be positive")
+
+    def done(self, games: int, seconds: float) -> float:
+        """How far a run is that has so many games and seconds behind it; 1 or more at the end."""
+        shares = ((games, self.games), (seconds, self.seconds))
+        return max(spent / whole for spent, whole in shares if whole is not None)
+
+
+def learning_rate(settings: LearnSettings, done: float) -> float:
+    """The rate after this share of the run."""
+    cosine = 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
+    return settings.learning_rate * (LAST_RATE + (1 - LAST_RATE) * cosine)
+
+
+def joined_sizes(settings: LearnSettings, done: float) -> tuple[int, ...]:
+    """The board sizes that have joined after this share of the run: the first at once."""
+    later = len(settings.board_sizes) - 1
+    return settings.board_sizes[: 1 + min(later, int(done / ALL_JOINED * later))]
+
+
+def next_size(joined: tuple[int, ...], shares: Mapping[int, float]) -> int:
+    """The size whose turn it is: the one with the least share so far, of equals the smallest."""
+    return min(joined, key=lambda size: (shares[size], size))

@@ -1,0 +1,51 @@
+"""An HTP engine in a few lines, with faults on demand: `python htp_toy.py first|die|hang|wrong|…`.
+
+It plays the first empty cell. It keeps its own board, so that it answers for what it was told.
+"""
+
+import sys
+import time
+
+
+def answer(words: list[str], state: dict[str, object], fault: str) -> str:
+    taken = state["taken"]
+    assert isinstance(taken, set)
+    if words[0] == "boardsize":
+        state["size"] = int(words[1])
+    elif words[0] == "clear_board":
+        taken.clear()
+    elif words[0] == "play":
+        if words[2] in taken:
+            return "? occupied"
+        taken.add(words[2])
+    elif words[0] == "genmove":
+        return "= " + genmove(taken, int(str(state["size"])), fault)
+    return "="
+
+
+def genmove(taken: set[str], size: int, fault: str) -> str:
+    if fault == "die":
+        sys.exit(3)
+    if fault == "hang":
+        time.sleep(60)
+    if fault in ("resign", "nonsense"):
+        return fault
+    if fault == "occupied":
+        return sorted(taken)[0]
+    cells = (f"{'abcdefghij'[column]}{row + 1}" for row in range(size) for column in range(size))
+    return next(cell for cell in cells if cell not in taken)
+
+
+def main() -> None:
+    state: dict[str, object] = {"size": 11, "taken": set()}
+    for line in sys.stdin:
+        words = line.split()
+        if words:
+            sys.stdout.write(answer(words, state, sys.argv[1]) + "\n\n")
+            sys.stdout.flush()
+        if words == ["quit"]:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,352 @@
+"""Runs of learning: what they write, what each setting does, and that a stop at any moment changes
+nothing.
+
+Everything is seeded. Moments of kills shift with the machine's load, but what is asserted holds at
+every moment.
+"""
+
+import json
+import math
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hex_ai.cli import main
+from hex_ai.errors import SettingError, StoreError
+from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
+from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.selfplay.game_store import read_games
+from hex_ai.selfplay.replay import find_faults
+from hex_ai.training.learning import Learner, Round
+from hex_ai.training.samples import Samples, samples_from_games
+from hex_ai.training.schedule import (
+    LearnSettings,
+    Length,
+    joined_sizes,
+    learning_rate,
+    next_size,
+)
+from hex_ai.training.window import LEAST, MOST, Window, limit
+
+Share = Callable[[int, int], int]
+
+SMALL = LearnSettings(
+    board_sizes=(3, 4),
+    search_widths=(3, 1),
+    channels=8,
+    blocks=1,
+    games_per_round=12,
+    batch=16,
+)
+
+
+def learn(folder: Path, games: int, settings: LearnSettings = SMALL, **more: Any) -> list[Round]:
+    with Learner(folder, settings, device="cpu", **more) as learner:
+        return list(learner.rounds(Length(games=games)))
+
+
+def weights(folder: Path) -> str:
+    return load_checkpoint(folder / "network.pt.gz").digest
+
+
+def test_a_run_writes_what_its_page_says(tmp_path: Path) -> None:
+    rounds = learn(tmp_path, 96)
+    assert [done.number for done in rounds] == list(range(1, 9))
+    assert [done.games for done in rounds] == list(range(12, 97, 12))
+    assert {done.board_size for done in rounds} == {3, 4}
+    assert rounds[0].board_size == 3
+    assert all(math.isfinite(done.policy_loss + done.value_loss) for done in rounds)
+    assert all(0 <= done.agreement <= 1 and done.entropy > 0 for done in rounds)
+    rates = [done.learning_rate for done in rounds]
+    assert rates == sorted(rates, reverse=True)
+    notes = json.loads((tmp_path / "learn.json").read_text())
+    assert [row["network"] for row in notes["rounds"]] == [done.network for done in rounds]
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept[0] == "games-000000000.pt.gz"
+    assert len(kept) > 3
+    played = {}
+    for size in (3, 4):
+        games = list(read_games(tmp_path / "games" / f"{size}x{size}"))
+        assert not find_faults(games)
+        assert {game.board_size for game in games} == {size}
+        played |= {game.game_id: game.network for game in games}
+    assert sorted(played) == list(range(96))
+    # Every game was played by the weights that its round began with.
+    for done in rounds:
+        ids = range(done.games - 12, done.games)
+        assert {played[number] for number in ids} == {done.network}
+    assert rounds[0].network == load_checkpoint(tmp_path / "checkpoints" / kept[0]).digest
+    assert weights(tmp_path) not in played.values()
+
+
+def test_games_in_flight_change_nothing(tmp_path: Path) -> None:
+    for flight in (1, 5, 64):
+        learn(tmp_path / str(flight), 36, games_in_flight=flight)
+    assert len({weights(tmp_path / str(flight)) for flight in (1, 5, 64)}) == 1
+
+
+def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
+    """Stopped between rounds and within them, by whoever takes them."""
+    whole = learn(tmp_path / "whole", 84)
+    parts: list[Round] = []
+    for stop in (1, 3, 2):
+        with Learner(tmp_path / "parts", SMALL, resume=True, device="cpu") as learner:
+            for done in learner.rounds(Length(games=84)):
+                parts.append(done)
+                stop -= 1
+                if not stop:
+                    break
+    parts += learn(tmp_path / "parts", 84, resume=True)
+    timeless = [
+        [replace(done, seconds=0.0, play_seconds=0.0, learn_seconds=0.0) for done in rounds]
+        for rounds in (whole, parts)
+    ]
+    assert timeless[0] == timeless[1]
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
+
+
+DRIVER = "from hex_ai.cli import main; main()"
+
+
+def start(folder: Path) -> "subprocess.Popen[str]":
+    command = ["learn", "--out", str(folder), "--resume", "--games", "120", "--device", "cpu"]
+    sizes = ["--board-sizes", "3,4", "--search-widths", "3,1", "--channels", "8", "--blocks", "1"]
+    rounds = ["--games-per-round", "12", "--batch", "16"]
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *command, *sizes, *rounds],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rounds_noted(folder: Path) -> int:
+    try:
+        return len(json.loads((folder / "learn.json").read_text())["rounds"])
+    except FileNotFoundError:
+        return 0
+
+
+def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
+    """Every other stop is an interrupt, which must end in order."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run = start(whole)
+    _, said = run.communicate(timeout=100)
+    assert run.returncode == 0, said
+    draw, seen = random.Random(4), 0
+    for number in range(share(3, 10)):
+        run = start(cut)
+        seen = rounds_noted(cut)
+        while run.poll() is None and rounds_noted(cut) <= seen:
+            time.sleep(0.01)
+        time.sleep(draw.random() * 0.15)
+        run.send_signal(signal.SIGKILL if number % 2 == 0 else signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+        assert "Traceback" not in said
+        if number % 2:
+            assert run.returncode in (0, 130)
+        assert rounds_noted(cut) >= seen
+    run = start(cut)
+    _, said = run.communicate(timeout=100)
+    assert run.returncode == 0, said
+    assert weights(whole) == weights(cut)
+    for size in (3, 4):
+        games = [list(read_games(path / "games" / f"{size}x{size}")) for path in (whole, cut)]
+        assert [g.moves.tolist() for g in games[0]] == [g.moves.tolist() for g in games[1]]
+        assert [g.game_id for g in games[0]] == [g.game_id for g in games[1]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"board_sizes": (4,)},
+        {"search_widths": (2, 1)},
+        {"channels": 9},
+        {"blocks": 2},
+        {"games_per_round": 13},
+        {"reuse": 9.0},
+        {"batch": 3},
+        {"learning_rate": 0.1},
+        {"seed": 1},
+    ],
+    ids=str,
+)
+def test_every_setting_changes_what_is_learnt(change: dict[str, Any], tmp_path: Path) -> None:
+    learn(tmp_path / "one", 12)
+    learn(tmp_path / "other", 12, replace(SMALL, **change))
+    assert weights(tmp_path / "one") != weights(tmp_path / "other")
+    with pytest.raises(StoreError, match=next(iter(change))):
+        Learner(tmp_path / "one", replace(SMALL, **change), resume=True, device="cpu")
+
+
+def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
+    first = HexNetwork(NetworkConfig(8, 2))
+    digest = save_checkpoint(tmp_path / "first.pt", first)
+    rounds = learn(tmp_path / "run", 24, init=tmp_path / "first.pt")
+    assert rounds[0].network == digest
+    assert load_checkpoint(tmp_path / "run" / "network.pt.gz").network.config == first.config
+    # All sizes take part at once.
+    assert {done.board_size for done in rounds} == {3, 4}
+    with pytest.raises(StoreError, match="another network"):
+        Learner(tmp_path / "run", SMALL, resume=True, device="cpu")
+
+
+def test_folders_that_cannot_be_gone_on_with_are_refused(tmp_path: Path) -> None:
+    learn(tmp_path, 24)
+    with pytest.raises(StoreError, match="--resume"):
+        Learner(tmp_path, SMALL, device="cpu")
+    with (
+        Learner(tmp_path, SMALL, resume=True, device="cpu"),
+        pytest.raises(StoreError, match="another process"),
+    ):
+        Learner(tmp_path, SMALL, resume=True, device="cpu")
+    state = tmp_path / "state.pt"
+    whole = state.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"no state", whole[:-200] + bytes(200)):
+        state.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"state\.pt"):
+            Learner(tmp_path, SMALL, resume=True, device="cpu")
+    state.write_bytes(whole)
+    notes = tmp_path / "learn.json"
+    for damaged in (b"{", b"[]", b"{}", b'{"format": "hex_ai-learn", "version": 99}'):
+        notes.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"learn\.json"):
+            Learner(tmp_path, SMALL, resume=True, device="cpu")
+
+
+def test_a_state_with_code_in_it_is_not_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    learn(tmp_path / "run", 12)
+    torch.save({"trainer": Trap()}, tmp_path / "run" / "state.pt")
+    with pytest.raises(StoreError):
+        Learner(tmp_path / "run", SMALL, resume=True, device="cpu")
+    assert not (tmp_path / "sprung").exists()
+
+
+def counted(rows: int, first: int) -> Samples:
+    """Samples that can be told apart by their values."""
+    values = torch.arange(first, first + rows).float()
+    return Samples(torch.zeros(rows, 2, 5, 5, dtype=torch.uint8), torch.zeros(rows, 9), values)
+
+
+def test_windows_keep_the_latest_whole_rounds_and_can_be_filled_again() -> None:
+    window, rounds, first = Window(), [], 0
+    draw = random.Random(0)
+    for _ in range(60):
+        rounds.append(counted(draw.randint(500, 4000), first))
+        first += len(rounds[-1])
+        window.add(rounds[-1])
+        assert window.seen == first
+        kept = window.samples.values
+        assert len(kept) == len(window)
+        assert torch.equal(kept, torch.arange(first - len(kept), first).float())
+        assert len(kept) >= min(first, limit(first))
+        again = Window()
+        again.refill(reversed(rounds), first)
+        assert torch.equal(again.samples.values, kept)
+    assert len(window) < first
+    assert (limit(0), limit(10**9)) == (LEAST, MOST)
+
+
+def test_schedules() -> None:
+    settings = LearnSettings(board_sizes=(5, 7, 9), learning_rate=1.0)
+    joined = [joined_sizes(settings, done) for done in (0.0, 0.19, 0.2, 0.39, 0.4, 1.0, 7.0)]
+    assert [len(sizes) for sizes in joined] == [1, 1, 2, 2, 3, 3, 3]
+    assert joined_sizes(LearnSettings(board_sizes=(7,)), 0.5) == (7,)
+    rates = [learning_rate(settings, done) for done in (0.0, 0.5, 1.0, 2.0)]
+    assert rates[0] == 1.0
+    assert rates[1] == pytest.approx(0.515)
+    assert rates[2] == rates[3] == pytest.approx(0.03)
+    assert next_size((5, 7, 9), {5: 2.0, 7: 1.0, 9: 1.0}) == 7
+    both = Length(games=100, seconds=10.0)
+    assert both.done(50, 1.0) == 0.5
+    assert both.done(50, 8.0) == 0.8
+    assert Length(seconds=10.0).done(50, 1.0) == 0.1
+
+
+def test_a_time_ends_a_run(tmp_path: Path) -> None:
+    with Learner(tmp_path, SMALL, device="cpu") as learner:
+        assert len(list(learner.rounds(Length(seconds=1e-6)))) == 1
+        assert not list(learner.rounds(Length(seconds=1e-6)))
+
+
+def test_a_swap_gives_no_sample_and_random_plies_none(tmp_path: Path) -> None:
+    learn(tmp_path, 96)
+    games = list(read_games(tmp_path / "games" / "4x4"))
+    unsearched = [int((game.search == 0).sum()) for game in games]
+    assert min(unsearched) == 1
+    assert max(unsearched) > 1
+    total = sum(int((game.search > 0).sum()) - game.swapped for game in games)
+    assert len(samples_from_games(games)) == total
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"board_sizes": ()},
+        {"board_sizes": (5, 4)},
+        {"board_sizes": (4, 4)},
+        {"board_sizes": (2,)},
+        {"board_sizes": (3, 20)},
+        {"search_widths": ()},
+        {"search_widths": (0,)},
+        {"channels": 4},
+        {"blocks": 0},
+        *({name: 0} for name in ("games_per_round", "reuse", "batch", "learning_rate")),
+        *({name: math.nan} for name in ("reuse", "learning_rate")),
+        {"seed": -1},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(SettingError):
+        replace(SMALL, **change)
+
+
+def test_lengths_that_cannot_be_meant_are_refused() -> None:
+    for games, seconds in ((None, None), (0, None), (None, 0.0), (None, math.nan), (5, -1.0)):
+        with pytest.raises(SettingError):
+            Length(games, seconds)
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--board-sizes", "7,5"], "7, 5"),
+        (["--board-sizes", "x"], "x"),
+        (["--search-widths", "3;2"], "3;2"),
+        (["--hours", "0"], "0"),
+        (["--hours", "nan"], "nan"),
+        (["--games", "-3"], "-3"),
+        (["--channels", "4"], "channels"),
+        (["--init", "nowhere.pt"], "nowhere.pt"),
+        (["--device", "tpu"], "tpu"),
+    ],
+    ids=str,
+)
+def test_bad_flags_end_in_one_line(
+    flags: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hex-ai", "learn", "--out", str(tmp_path), *flags])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code not in (0, None)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert named in line

@@ -1,0 +1,287 @@
+"""Matches: openings, colours, winners and scores are right, and other programs' faults are theirs.
+
+Everything is seeded; a test that depends on draws says with what odds another seed would fail.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from reference import RED, SlowBoard
+from torch import Tensor
+
+from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer, tree_search_move
+from hex_ai.arena.match import MatchGame, MatchSettings, Score, openings, play_match
+from hex_ai.arena.players import NO_MOVE, RandomPlayer, SearchPlayer, Turn
+from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
+from hex_ai.arena.specs import PlayerOptions, make_player
+from hex_ai.cli import main
+from hex_ai.errors import EngineError, HexAIError, IllegalMoveError, SettingError
+from hex_ai.formats.trmph import read_trmph
+from hex_ai.inference.checkpoint import save_checkpoint
+from hex_ai.inference.network import HexNetwork, NetworkConfig
+
+TOY = Path(__file__).parent / "htp_toy.py"
+
+
+def random_pair() -> tuple[RandomPlayer, RandomPlayer]:
+    return RandomPlayer("random", 1), RandomPlayer("random", 2)
+
+
+def network() -> HexNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        return HexNetwork(NetworkConfig(8, 1))
+
+
+def slow_winner(size: int, moves: tuple[int, ...]) -> int:
+    board = SlowBoard.empty(size)
+    for cell in moves:
+        row, column = divmod(cell, size)
+        board = board.play(cell if board.mover == RED else column * size + row)
+    return board.winner()
+
+
+@pytest.mark.parametrize("flight", [1, 7, 256])
+def test_games_are_whole_and_every_opening_has_both_colours(flight: int) -> None:
+    settings = MatchSettings(4, 40, games_in_flight=flight, seed=3)
+    games = sorted(play_match(*random_pair(), settings).games, key=lambda game: game.number)
+    assert [game.number for game in games] == list(range(40))
+    suite = openings(settings)
+    assert len(set(suite)) == len(suite) == 20
+    for game in games:
+        assert game.moves[: len(suite[game.number // 2])] == suite[game.number // 2]
+        assert game.first_is_red == (game.number % 2 == 0)
+        assert game.end == "join"
+        assert slow_winner(4, game.moves) == game.winner
+        assert game.won == ((game.winner == RED) == game.first_is_red)
+    # The same games whatever is played beside them.
+    again = play_match(*random_pair(), MatchSettings(4, 40, seed=3))
+    assert sorted(again.games, key=lambda game: game.number) == games
+
+
+def test_openings_are_spread_over_the_board_and_then_drawn_by_the_seed() -> None:
+    assert openings(MatchSettings(5, 4)) == [(0,), (24,)]
+    assert openings(MatchSettings(5, 50)) == [(cell,) for cell in range(25)]
+    more = [openings(MatchSettings(3, 60, seed=seed)) for seed in (0, 0, 1)]
+    assert more[0] == more[1] != more[2]
+    assert more[0][:9] == more[2][:9]
+    assert all(len(set(pair)) == len(pair) == 2 for pair in more[0][9:])
+    assert len(set(more[0])) == 30
+
+
+class Stubborn:
+    """Plays one move whatever the position."""
+
+    def __init__(self, move: int) -> None:
+        self.name, self._move = "stubborn", move
+
+    def choose(self, turn: Turn) -> Tensor:
+        return torch.full((len(turn.ids),), self._move)
+
+    def close(self) -> None:
+        pass
+
+
+def test_who_gives_up_loses_and_an_illegal_move_is_an_error() -> None:
+    settings = MatchSettings(4, 8)
+    for player, wins in ((Stubborn(NO_MOVE), 0), (RandomPlayer("random", 0), 8)):
+        other = RandomPlayer("random", 1) if wins == 0 else Stubborn(NO_MOVE)
+        score = play_match(player, other, settings)
+        assert score.wins == wins
+        assert {game.end for game in score.games} == {"resign"}
+    with pytest.raises(IllegalMoveError):
+        play_match(Stubborn(0), RandomPlayer("random", 1), settings)
+
+
+def test_search_wins_what_it_should() -> None:
+    """A search that sees two plies ahead takes every win at hand, which chance does not.
+
+    On 3 × 3 that is enough to win more than half; the players are deterministic.
+    """
+    searcher = SearchPlayer("net", network(), (9, 8))
+    score = play_match(searcher, RandomPlayer("random", 1), MatchSettings(3, 18))
+    assert score.wins >= 13
+
+
+def test_players_with_a_temperature_play_other_games() -> None:
+    settings = MatchSettings(4, 32)
+    scores = [
+        play_match(
+            SearchPlayer("a", network(), (), heat, 1), SearchPlayer("b", network(), (), heat, 2),
+            settings,
+        )
+        for heat in (0.0, 1.0)
+    ]  # fmt: skip
+    assert scores[0].distinct == 32
+    assert scores[0].wins == 16  # each opening is won by the same colour both times
+    played = [{game.moves for game in score.games} for score in scores]
+    assert len(played[0]) == 16
+    assert len(played[1]) > 24
+
+
+def test_a_test_that_has_decided_ends_the_match() -> None:
+    settings = MatchSettings(4, 32, games_in_flight=2, sprt=Sprt(0.0, 400.0))
+    score = play_match(RandomPlayer("random", 0), Stubborn(NO_MOVE), settings)
+    assert 2 <= len(score.games) < 20
+    assert score.wins == len(score.games)
+
+
+def test_elo_and_interval_are_those_of_the_books() -> None:
+    assert elo(0.75) == pytest.approx(190.8485)
+    assert elo(0.5) == 0
+    assert (elo(1.0), elo(0.0)) == (10_000, -10_000)
+    for difference in (-300.0, 0.0, 12.5):
+        assert elo(expected_share(difference)) == pytest.approx(difference)
+    # R: binom.confint(81, 263, method = "wilson") gives 0.2552 to 0.3662.
+    assert interval(81, 263) == pytest.approx((0.25525, 0.36618), abs=1e-4)
+    assert interval(0, 0) == (0, 1)
+    low, high = interval(10, 10)
+    assert 0.7 < low < high == pytest.approx(1.0)
+
+
+def test_the_probability_ratio_test_is_wrong_as_seldom_as_it_says() -> None:
+    """Of 400 matches at the lower hypothesis 5 % are expected to be misjudged; 9 % would be chance
+    once in 3,000 seeds."""
+    sprt, draw = Sprt(0.0, 100.0), torch.Generator().manual_seed(0)
+    for share, right in ((0.5, -1), (expected_share(100.0), 1)):
+        wrong = 0
+        for _ in range(400):
+            wins = games = 0
+            while not sprt.verdict(wins, games):
+                wins += int(torch.rand(1, generator=draw).item() < share)
+                games += 1
+            wrong += sprt.verdict(wins, games) != right
+        assert 0 < wrong <= 36
+
+
+def test_ratings_explain_the_scores() -> None:
+    truth = [0.0, 120.0, 250.0, 200.0]
+    scores = {}
+    for one in range(4):
+        for other in range(one):
+            won = round(10_000 * expected_share(truth[one] - truth[other]))
+            scores[one, other] = (won, 10_000 - won)
+    found = fit_ratings(scores, 4)
+    assert [rating for rating, _ in found] == pytest.approx(truth, abs=1.0)
+    assert found[0][1] == 0
+    assert all(0 < spread < 10 for _, spread in found[1:])
+    swept = fit_ratings({(1, 0): (20, 0)}, 2)
+    assert 300 < swept[1][0] < 1000
+
+
+def test_openspiel_wins_at_once_where_it_can_and_repeats_itself() -> None:
+    pytest.importorskip("pyspiel")
+    # Red has b1 and b2; b3 joins. Blue has stones far away.
+    assert tree_search_move(3, 200, 1, [1, 0, 4, 3]) in (6, 7)
+    draws = {tree_search_move(5, 60, 7, [0]) for _ in range(3)}
+    assert len(draws) == 1
+    player = OpenSpielPlayer("openspiel:mcts-50", 50, 0)
+    try:
+        score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 8))
+    finally:
+        player.close()
+    assert score.wins >= 6
+
+
+def htp(fault: str, seconds: float = 20.0) -> HtpPlayer:
+    return HtpPlayer(f"htp:{fault}", f"{sys.executable} {TOY} {fault}", seconds)
+
+
+def test_an_engine_that_speaks_htp_plays_whole_games() -> None:
+    player = htp("first")
+    try:
+        score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 8))
+    finally:
+        player.close()
+    assert player.faults == 0
+    assert 0 < player.slowest <= player.seconds
+    for game in score.games:
+        assert slow_winner(4, game.moves) == game.winner
+        mine = game.moves[len(openings(MatchSettings(4, 8))[game.number // 2]) :]
+        mine = mine[1::2] if game.first_is_red else mine[0::2]
+        assert list(mine) == sorted(mine)
+
+
+@pytest.mark.parametrize("fault", ["die", "occupied", "nonsense"])
+def test_an_engines_faults_cost_it_the_game_and_no_more(fault: str) -> None:
+    player = htp(fault)
+    try:
+        score = play_match(RandomPlayer("random", 1), player, MatchSettings(4, 4))
+    finally:
+        player.close()
+    assert score.wins == 4
+    assert player.faults == 4
+
+
+def test_an_engine_that_is_late_loses_and_one_that_resigns_has_no_fault() -> None:
+    for fault, faults in (("hang", 2), ("resign", 0)):
+        player = htp(fault, 3.0)
+        try:
+            score = play_match(RandomPlayer("random", 1), player, MatchSettings(4, 2))
+        finally:
+            player.close()
+        assert score.wins == 2
+        assert player.faults == faults
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["openspiel:", "openspiel:mcts-0", "openspiel:mcts-x", "shipped@", "shipped@0", "shipped@a,b",
+     "shipped@3;2", "shipped@1,1,1,1,1,1,1", "htp:"],
+)  # fmt: skip
+def test_names_of_no_player_are_refused(name: str) -> None:
+    with pytest.raises(HexAIError):
+        make_player(name, PlayerOptions())
+
+
+def test_an_engine_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(EngineError, match="no-such-engine"):
+        make_player("htp:no-such-engine --x", PlayerOptions())
+
+
+@pytest.mark.parametrize(
+    ("size", "games", "flight"),
+    [(2, 2, 1), (20, 2, 1), (5, 3, 1), (5, 0, 1), (5, 2, 0), (3, 92, 1)],
+)
+def test_matches_that_cannot_be_meant_are_refused(size: int, games: int, flight: int) -> None:
+    with pytest.raises(SettingError):
+        MatchSettings(size, games, flight)
+
+
+def test_settings_of_players_and_tests_that_cannot_be_meant_are_refused() -> None:
+    for bad in ({"temperature": -1.0}, {"temperature": math.nan}, {"move_seconds": 0.0}):
+        with pytest.raises(SettingError):
+            PlayerOptions(**bad)
+    for low, high in ((1.0, 1.0), (5.0, 0.0), (math.nan, 1.0)):
+        with pytest.raises(SettingError):
+            Sprt(low, high)
+
+
+def test_score_lines_say_what_was_played() -> None:
+    games = [MatchGame(k, (k,), 1, "join", k < 3) for k in range(4)]
+    line = Score(games).line()
+    assert line.startswith("3 of 4 won, 75.0%")
+    assert "Elo +191" in line
+    assert Score(games).distinct == 4
+    assert Score([games[0], games[0]]).distinct == 1
+
+
+def test_the_command_plays_saves_and_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, saved = tmp_path / "net.pt", tmp_path / "games.trmph"
+    save_checkpoint(path, network())
+    arguments = ["match", f"{path}@policy", "random", "--board-size", "4", "--games", "10"]
+    monkeypatch.setattr(sys, "argv", ["hex-ai", *arguments, "--save", str(saved)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "of 10 won" in said
+    assert "10 of 10 games distinct" in said
+    lines = [read_trmph(line) for line in saved.read_text().splitlines()]
+    assert len(lines) == 10
+    assert all(slow_winner(4, line.moves) == line.winner for line in lines)

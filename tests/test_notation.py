@@ -15,7 +15,8 @@ from reference import RED, SlowBoard
 from reference import cell_name as slow_name
 
 from hex_ai.errors import NotationError
-from hex_ai.formats.trmph import TrmphGame, read_trmph, write_trmph
+from hex_ai.formats.moves import PlayedGame
+from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_index, cell_name, column_index, column_name
 from hex_ai.selfplay.records import BLUE, SWAP
 
@@ -100,13 +101,13 @@ def test_trmph_lines_round_trip(game: tuple[int, list[int], int | None], address
     assert line == f"#{size}," + "".join(slow_name(cell, size) for cell in cells) + tail
     if address:
         line = f"{address}trmph.com/hex/board{line}"
-    assert read_trmph(line) == TrmphGame(size, tuple(moves), winner)
-    assert read_trmph(f"  {line}\r\n") == TrmphGame(size, tuple(moves), winner)
+    assert read_trmph(line) == PlayedGame(size, tuple(moves), winner)
+    assert read_trmph(f"  {line}\r\n") == PlayedGame(size, tuple(moves), winner)
 
 
 def test_a_swap_empties_the_first_cell_and_takes_its_mirror() -> None:
     assert read_trmph("#5,b1b1").moves == (1, SWAP)
-    assert read_trmph("#5,b1b1c3b1 r") == TrmphGame(5, (1, SWAP, 12, 1), RED)
+    assert read_trmph("#5,b1b1c3b1 r") == PlayedGame(5, (1, SWAP, 12, 1), RED)
     assert read_trmph("#5,c3c3b1").moves == (12, SWAP, 1)
     # Only the second move can be a swap: a later move on a taken cell is a fault.
     for line, place in (
@@ -124,7 +125,7 @@ def test_winners_are_one_small_letter() -> None:
     assert read_trmph("#3,a1 r").winner == RED
     assert read_trmph("#3,a1\tb").winner == BLUE
     assert read_trmph("#3,a1").winner is None
-    assert read_trmph("#3, r") == TrmphGame(3, (), RED)
+    assert read_trmph("#3, r") == PlayedGame(3, (), RED)
     for bad in ("R", "w", "red", "rb", "1", "r r"):
         with pytest.raises(NotationError, match=r"winner|is not a TRMPH line"):
             read_trmph(f"#3,a1 {bad}")

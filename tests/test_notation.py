@@ -4,14 +4,13 @@ The names come from the slow reference, which was written apart. Hypothesis is d
 test can fail by chance.
 """
 
-import random
 import re
-from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from reference import RED, SlowBoard
+from random_games import exact, games, refusal_of
+from reference import RED
 from reference import cell_name as slow_name
 
 from hex_ai.errors import NotationError
@@ -19,8 +18,6 @@ from hex_ai.formats.moves import PlayedGame
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_index, cell_name, column_index, column_name
 from hex_ai.selfplay.records import BLUE, SWAP
-
-exact = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 @pytest.mark.parametrize("size", [*range(1, 20), 30])
@@ -70,25 +67,6 @@ def test_letters_that_merely_look_latin_are_no_columns() -> None:
     """The Kelvin sign becomes a plain k when it is put in lower case."""
     with pytest.raises(NotationError):
         cell_index("\N{KELVIN SIGN}1", 11)
-
-
-@st.composite
-def games(draw: st.DrawFn) -> tuple[int, list[int], int | None]:
-    """Size, moves and winner of a game by the slow rules, swap included, ended or not."""
-    size = draw(st.integers(1, 19))
-    chance = random.Random(draw(st.integers(0, 2**32)))
-    length = draw(st.integers(0, min(size * size, 40)))
-    board, moves = SlowBoard.empty(size), list[int]()
-    while len(moves) < length and (legal := board.legal()):
-        if len(moves) == 1 and chance.random() < 0.5:
-            moves.append(SWAP)
-            board = board.swap()
-            continue
-        cell = chance.choice(legal)
-        row, column = divmod(cell, size)
-        moves.append(cell if board.mover == RED else column * size + row)
-        board = board.play(cell)
-    return size, moves, draw(st.sampled_from([RED, BLUE, None]))
 
 
 @exact
@@ -167,15 +145,6 @@ def test_malformed_lines_name_the_trouble(line: str, trouble: str) -> None:
         read_trmph(line)
     (message,) = str(refusal.value).splitlines()
     assert len(message) < 200
-
-
-def refusal_of(read: Callable[[], object]) -> str | None:
-    """What `NotationError` says; any other error is let through."""
-    try:
-        read()
-    except NotationError as error:
-        return str(error)
-    return None
 
 
 near_lines = st.builds(

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from random_games import exact, games, mirror, mutants, refusal_of, slow_replay
 
+from hex_ai import __version__
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import Move, PlayedGame, SetUp, Word
 from hex_ai.formats.sgf import SgfGame, read_sgf, write_sgf
@@ -23,7 +24,7 @@ BRANCHES = (
     "(;FF[4]GM[11]SZ[5]AB[a1][e5]AW[c2]LB[a1:x][b2:y]PL[W]C[a \\] b \\\\];W[b3]\n"
     "(;B[d4];W[c4](;B[a5])(;B[b5]))(;B[d1];W[d2]))"
 )
-# The games below were played on Little Golem; each ends with a resignation, which shows who won.
+# Shortened from games played on Little Golem: the player who resigns shows what RE means there.
 GOLEM = (
     "(;FF[4]EV[hex.mc.2010.oct.1.11]PB[first]PW[second]SZ[13]RE[B]GC[ game]SO[];W[mf];B[gg]"
     ";W[de];B[df];W[ji];B[if];W[ld];B[jg];W[jf];B[resign])"
@@ -66,7 +67,9 @@ def test_a_written_game_to_the_letter() -> None:
     game = PlayedGame(11, (11, SWAP, 60, 25), BLUE, "resign")
     text = write_sgf(SgfGame.of(game, "o[n]e", "two\\"))
     assert text == (
-        "(;FF[4]CA[UTF-8]AP[hex_ai:0.1.0]GM[11]SZ[11]PB[o[n\\]e]PW[two\\\\]RE[W+Resign]"
+        "(;FF[4]CA[UTF-8]AP[hex_ai:"
+        + __version__
+        + "]GM[11]SZ[11]PB[o[n\\]e]PW[two\\\\]RE[W+Resign]"
         ";B[a2];W[swap-pieces];B[f6];W[d3])"
     )
     assert (only(text).red_name, only(text).blue_name) == ("o[n]e", "two\\")

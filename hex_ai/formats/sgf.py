@@ -45,6 +45,7 @@ _ENDS = ("resign", "time", "forfeit", "proven")
 _OLD_HEXGUI = re.compile(r"HexGui:0\.[0-9](?![0-9])")
 
 _COLOURS = {"B": RED, "W": BLUE}
+_PLAYERS = {"b": RED, "black": RED, "w": BLUE, "white": BLUE}
 _STONES = {"AB": RED, "AW": BLUE, "AE": 0}
 _SIGNS = {RED: "B", BLUE: "W"}
 
@@ -152,7 +153,7 @@ def _result(value: str) -> tuple[int | None, str]:
     if match is None:
         return None, ""
     reason = (match[2] or "").strip()
-    return RED if match[1].startswith("b") else BLUE, _REASONS.get(reason, reason)
+    return _PLAYERS[match[1]], _REASONS.get(reason, reason)
 
 
 @dataclass(frozen=True)
@@ -206,10 +207,10 @@ class _LineReader:
             yield SetUp(len(self.moves), self._cell(item, k), _STONES[item.name])
 
     def _turn(self, item: Property) -> int:
-        winner, _ = _result(item.values[0].strip())
-        if winner is None:
-            raise self._error(item, 0, f"PL is {short(item.values[0])}, want B or W")
-        return winner
+        player = item.values[0].strip().lower()
+        if player not in _PLAYERS:
+            raise self._error(item, 0, f"PL is {short(player)}, want B or W")
+        return _PLAYERS[player]
 
     def _cell(self, item: Property, k: int) -> int:
         name = item.values[k].strip()

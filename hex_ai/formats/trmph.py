@@ -18,6 +18,7 @@ _LINE = re.compile(
     r"(?:[ \t]+(?P<winner>\S+)(?:[ \t]+(?P<end>proven|resign))?)?"
 )
 _WINNERS = {"r": RED, "b": BLUE}
+_ENDS = ("proven", "resign")
 
 
 def write_trmph(
@@ -29,14 +30,14 @@ def write_trmph(
       board_size: N.
       moves: board cells, with `SWAP` at most at the second place.
       winner: `RED`, `BLUE`, or None for a line without one.
-      end: how the game ended; said only with a winner, and only where it is not `join`.
+      end: how the game ended; said only with a winner, and only where it is `proven` or `resign`.
     """
     cells = [moves[0] if move == SWAP else move for move in moves]
     line = f"#{board_size}," + "".join(cell_name(int(cell), board_size) for cell in cells)
     if winner is None:
         return line
     line = f"{line} {'r' if winner == RED else 'b'}"
-    return line if end == "join" else f"{line} {end}"
+    return f"{line} {end}" if end in _ENDS else line
 
 
 def read_trmph(line: str) -> PlayedGame:

@@ -10,11 +10,12 @@ FLOORS = """
 errors interrupts
 atomic_files game.positions game.notation value_utils
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
-bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping
+bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping
 inference.resnet18 inference.evaluation_cache selfplay.record_table
-inference.weight_files selfplay.replay selfplay.summary
+formats.trmph formats.sgf_text formats.hexworld
+inference.weight_files selfplay.replay selfplay.summary formats.sgf
 inference.checkpoint inference.foreign_weights selfplay.game_store
-inference.model_inference
+inference.model_inference formats.games
 inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings

@@ -27,7 +27,7 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.tuning import plan_for, remember, tune
 from hex_ai.interrupts import Interrupted, interrupts_raised
-from hex_ai.learning_commands import learn, match
+from hex_ai.learning_commands import ladder, learn, match, train
 from hex_ai.progress import progress_shown
 from hex_ai.report_text import bench_lines, bench_table, summary_lines
 from hex_ai.selfplay.game_store import (
@@ -423,5 +423,5 @@ def import_(
     print(f"{output}: {architecture} {digest[:16]}")
 
 
-app.command()(learn)
-app.command()(match)
+for command in (learn, train, match, ladder):
+    app.command()(command)

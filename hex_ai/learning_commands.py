@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
@@ -17,12 +18,15 @@ from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.bench_plots import require_plots
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
+from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.inference_plan import resolve_device
+from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted
 from hex_ai.selfplay.game_store import write_json, write_text
 from hex_ai.selfplay.records import RED
 from hex_ai.training.curves import Curves, add_ladder
+from hex_ai.training.fitting import FitReport, FitSettings, fit_games
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.run_folder import read_notes
 from hex_ai.training.schedule import LearnSettings, Length
@@ -115,6 +119,40 @@ def numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise SettingError(f"{text!r} is not a list of numbers such as '3,2'") from error
+
+
+def train(
+    folders: Annotated[list[Path], typer.Argument(help="folders of self-play games")],
+    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
+    init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
+    channels: Annotated[int, typer.Option(help="of a new network")] = DEFAULTS.channels,
+    blocks: Annotated[int, typer.Option(help="of a new network")] = DEFAULTS.blocks,
+    passes: Annotated[float, typer.Option(help="times every sample is learnt from")] = 2.0,
+    batch: Annotated[int, typer.Option(help="samples a step")] = 256,
+    learning_rate: Annotated[float, typer.Option(help="at the start")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="of weights and batches")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Train a network on stored games alone."""
+    settings = FitSettings(passes, batch, learning_rate, seed)
+    torch.manual_seed(seed)
+    network = (
+        HexNetwork(NetworkConfig(channels, blocks))
+        if init is None
+        else load_checkpoint(init).network.requires_grad_(True)
+    )
+    network = network.to(resolve_device(device))
+    trained = fit_games(network, folders, settings, lambda report: out.print(_fit_line(report)))
+    save_checkpoint(output, trained, {"games": [folder.name for folder in folders]})
+    out.print(f"{output}")
+
+
+def _fit_line(report: FitReport) -> str:
+    learnt, measured = report.learnt, report.measured
+    return (
+        f"step {report.step} of {report.steps}  policy {learnt.policy:.3f} value {learnt.value:.3f}"
+        f"  on other games: policy {measured.policy:.3f} value {measured.value:.3f}"
+    )
 
 
 def match(

@@ -24,7 +24,7 @@ selfplay.lanes
 selfplay.selfplay_engine
 wall_shares progress training.samples training.schedule training.run_folder
 bench_modes training.trainer training.window
-bench training.learning
+bench training.learning training.fitting
 training.curves arena.match arena.foreign
 arena.specs arena.ladder
 learning_commands

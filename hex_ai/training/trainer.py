@@ -37,11 +37,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=learning_rate, weight_decay=weight_decay
         )
-        self._average = AveragedModel(
-            network,
-            multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY),  # type: ignore[no-untyped-call]
-            use_buffers=True,
-        )
+        self._average = AveragedModel(network, multi_avg_fn=_average, use_buffers=True)
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides further steps: weights, their average, and the optimiser's memory."""
@@ -83,9 +79,27 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self._average.update_parameters(self.network)
-            entropy = torch.special.entr(chosen.policy).sum(1).mean()
-            totals += torch.stack((policy.detach(), value.detach(), entropy))
+            totals += torch.stack((policy.detach(), value.detach(), _entropy(chosen)))
         return Losses(*(totals / max(steps, 1)).tolist())
+
+
+def losses(network: nn.Module, samples: Samples) -> Losses:
+    """What a network's loss on samples is, as it stands."""
+    samples = samples.to(next(network.parameters()).device)
+    policy, value = _losses(network, samples)
+    return Losses(float(policy), float(value), float(_entropy(samples)))
+
+
+def _entropy(samples: Samples) -> Tensor:
+    """Mean entropy of the target policies, in nats."""
+    entropies: Tensor = torch.special.entr(samples.policy).sum(1)
+    return entropies.mean()
+
+
+def _average(averaged: Any, current: Any, steps: Tensor | int) -> None:
+    """Moves the average towards the current weights; the first steps count for less time."""
+    decay = min(AVERAGE_DECAY, (1 + int(steps)) / (10 + int(steps)))
+    get_ema_multi_avg_fn(decay)(averaged, current, steps)  # type: ignore[no-untyped-call]
 
 
 def _losses(network: nn.Module, samples: Samples) -> tuple[Tensor, Tensor]:

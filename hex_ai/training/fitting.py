@@ -1,0 +1,130 @@
+"""Learning from folders of games alone, however they were made: `hex-ai train`."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hex_ai.errors import SettingError
+from hex_ai.selfplay.game_store import read_games
+from hex_ai.selfplay.records import GameRecord
+from hex_ai.training.samples import Samples, samples_from_games
+from hex_ai.training.trainer import Losses, Trainer, losses
+
+# Games replayed side by side.
+CHUNK = 2048
+
+# Of so many games in a row, the last is kept to measure on.
+MEASURED_EVERY = 20
+
+# Steps between two reports.
+REPORTED_EVERY = 200
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a network is fitted to games.
+
+    Attributes:
+      passes: times that every sample is learnt from, on average.
+      batch: samples a step, of one board size.
+      learning_rate: at the start; falls along a cosine to a hundredth.
+      seed: of the batches.
+    """
+
+    passes: float = 2.0
+    batch: int = 256
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("passes", "learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingError(f"{name} {getattr(self, name)} is not a positive number")
+        if self.batch < 1:
+            raise SettingError(f"batch {self.batch} is not 1 or more")
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """Steps done of all, losses over the last of them, and on games that were not learnt from."""
+
+    step: int
+    steps: int
+    learnt: Losses
+    measured: Losses
+
+
+def fit_games(
+    network: nn.Module,
+    folders: Sequence[Path],
+    settings: FitSettings,
+    report: Callable[[FitReport], None],
+) -> nn.Module:
+    """Fits a network to the games of these folders; returns the average of its weights.
+
+    Args:
+      network: trained in place, where it is.
+      folders: as `hex-ai selfplay` writes them, of any board sizes. All samples are held in memory,
+        about 1 KB each.
+
+    Raises:
+      StoreError: a folder without games, or one that cannot be read.
+    """
+    learnt, measured = _split(folders)
+    trainer = Trainer(network, settings.learning_rate)
+    generator = torch.Generator().manual_seed(settings.seed)
+    count = sum(len(samples) for samples in learnt)
+    steps = math.ceil(count * settings.passes / settings.batch)
+    shares = torch.tensor([len(samples) / count for samples in learnt])
+    for step in range(0, steps, REPORTED_EVERY):
+        few = min(REPORTED_EVERY, steps - step)
+        done = (step + few / 2) / steps
+        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
+        trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
+        kinds = torch.multinomial(shares, few, replacement=True, generator=generator)
+        found = [trainer.fit(learnt[kind], 1, settings.batch, generator) for kind in kinds.tolist()]
+        report(FitReport(step + few, steps, _mean(found), _measure(trainer, measured)))
+    return trainer.average_network
+
+
+def _split(folders: Sequence[Path]) -> tuple[list[Samples], list[Samples]]:
+    """The samples to learn from and to measure on; one entry a board size each."""
+    parts: dict[tuple[int, bool], list[Samples]] = {}
+    for folder in folders:
+        games = read_games(folder)
+        while chunk := list(islice(games, CHUNK)):
+            for apart, some in _by_use(chunk):
+                parts.setdefault((some[0].board_size, apart), []).append(samples_from_games(some))
+    return (
+        [Samples.cat(found) for (_, apart), found in parts.items() if not apart],
+        [Samples.cat(found) for (_, apart), found in parts.items() if apart],
+    )
+
+
+def _by_use(games: list[GameRecord]) -> Iterator[tuple[bool, list[GameRecord]]]:
+    """Games to learn from, and those kept apart; neither is ever empty."""
+    for apart in (False, True):
+        some = [g for g in games if (g.game_id % MEASURED_EVERY == MEASURED_EVERY - 1) == apart]
+        if some:
+            yield apart, some
+
+
+def _measure(trainer: Trainer, measured: Sequence[Samples]) -> Losses:
+    """Losses of the averaged network, each board size alike; 0 where nothing is kept apart."""
+    network = trainer.average_network.eval()
+    with torch.no_grad():
+        return _mean([losses(network, samples.rows(slice(0, 2048))) for samples in measured])
+
+
+def _mean(found: Sequence[Losses]) -> Losses:
+    count = max(len(found), 1)
+    return Losses(
+        policy=sum(one.policy for one in found) / count,
+        value=sum(one.value for one in found) / count,
+        entropy=sum(one.entropy for one in found) / count,
+    )

@@ -8,6 +8,7 @@
     ├── CheckpointError     a checkpoint that is damaged, foreign or does not fit
     ├── NetworkError        a network that gives what cannot be a policy and a value
     ├── CollectorError      a collector that was closed, or whose inference thread died
+    ├── CommandError        a command of a protocol that cannot be carried out
     ├── StoreError          a folder of games that cannot be written, read or resumed
     └── RecordError         a game record that breaks the rules or its own totals
 
@@ -63,6 +64,10 @@ class CollectorError(HexAIError):
     """A collector that was closed, or whose inference thread died."""
 
     exit_status = 5
+
+
+class CommandError(HexAIError):
+    """A command of a protocol that is unknown, malformed or cannot be carried out now."""
 
 
 class StoreError(HexAIError):

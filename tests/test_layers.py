@@ -8,9 +8,9 @@ PACKAGE = Path(__file__).parent.parent / "hex_ai"
 # Each line is a floor, the lowest first. Every module of the package stands on exactly one.
 FLOORS = """
 errors interrupts
-atomic_files game.positions game.notation value_utils
+atomic_files game.positions game.notation value_utils htp.protocol htp.clock
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
-bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping
+bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping htp.game
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 inference.weight_files selfplay.replay selfplay.summary
 inference.checkpoint inference.foreign_weights selfplay.game_store
@@ -18,10 +18,10 @@ inference.model_inference
 inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings
-selfplay.lane
-selfplay.lanes
-selfplay.selfplay_engine
-wall_shares progress training.samples
+selfplay.lane htp.chooser htp.settings
+selfplay.lanes htp.analysis
+selfplay.selfplay_engine htp.engine
+wall_shares progress training.samples htp.command
 bench_modes
 bench
 training.trainer

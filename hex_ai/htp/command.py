@@ -2,6 +2,7 @@
 
 import io
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,9 @@ def htp(
     if isinstance(sys.stdin, io.TextIOWrapper):
         # Bytes that are no text must not end the session, and only a line feed ends a line.
         sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
-    Session(engine.commands).serve(sys.stdin, _send)
+    # That the asker has gone is no error, and typer would make one of it.
+    with suppress(BrokenPipeError):
+        Session(engine.commands).serve(sys.stdin or (), _send)
 
 
 def _send(reply: str) -> None:

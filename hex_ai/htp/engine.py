@@ -57,6 +57,7 @@ class HtpEngine:
         self.game = Game(board_size, settings.swap)
         self._evaluator, self._device = evaluator, device
         self._onlooker = make_onlooker(evaluator, device)
+        self._full_clock: Clock | None = None
         self._clocks: dict[int, Clock | None] = {BLACK: None, WHITE: None}
         self._use(settings)
 
@@ -153,11 +154,14 @@ class HtpEngine:
         words = expect(arguments, "main seconds", "period seconds", "stones")
         main, period, stones = _seconds(words[0]), _seconds(words[1]), _whole(words[2])
         clock = Clock(main) if main else Clock(period, stones) if stones else None
-        self._clocks = dict.fromkeys(self._clocks, None if period and not stones else clock)
+        self._full_clock = None if period and not stones else clock
+        self._clocks = dict.fromkeys(self._clocks, self._full_clock)
         return ""
 
     def time_left(self, arguments: Arguments) -> str:
-        """`time_left C SECONDS STONES`: no stones means that the time is for the whole game."""
+        """`time_left C SECONDS [STONES]`: no stones means that the time is for the whole game."""
+        if len(arguments) == 2:
+            arguments = (*arguments, "0")
         colour, seconds, stones = expect(arguments, "a color", "seconds", "stones")
         self._clocks[parse_colour(colour)] = Clock(_seconds(seconds), _whole(stones))
         return ""
@@ -243,7 +247,7 @@ class HtpEngine:
 
     def _start(self, board: Board) -> None:
         self.game.restart(board)
-        self._clocks = dict.fromkeys(self._clocks)
+        self._clocks = dict.fromkeys(self._clocks, self._full_clock)
 
     def _param(self, names: tuple[str, ...], arguments: Arguments) -> str:
         settings, text = list_or_change(self.settings, names, arguments)

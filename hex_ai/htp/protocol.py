@@ -124,7 +124,7 @@ class Session:
     def _run(self, request: Request) -> str:
         command = self._commands.get(request.name)
         if command is None:
-            raise CommandError(f"unknown command: {request.name[:40]}")
+            raise CommandError(f"unknown command: {request.name[:40] or 'none given'}")
         return command(request.arguments)
 
     def _quit(self, _: Arguments) -> str:

@@ -18,9 +18,8 @@ from hex_ai.bench import MODES, BenchSettings, run_bench
 from hex_ai.bench_plots import draw_bench, require_plots
 from hex_ai.board_svg import board_svg
 from hex_ai.board_text import board_text
-from hex_ai.errors import HexAIError, IllegalMoveError, RecordError, SettingError, StoreError
-from hex_ai.formats.trmph import read_trmph, write_trmph
-from hex_ai.game.notation import cell_name
+from hex_ai.errors import HexAIError, RecordError, SettingError, StoreError
+from hex_ai.formats.games import FORMATS, position_at, store_lines, written_games
 from hex_ai.htp.command import htp
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.fixed_tree_search import parse_widths
@@ -33,7 +32,6 @@ from hex_ai.interrupts import Interrupted, interrupts_raised
 from hex_ai.progress import progress_shown
 from hex_ai.report_text import bench_lines, bench_table, summary_lines
 from hex_ai.selfplay.game_store import (
-    read_games,
     read_run,
     read_shard,
     read_summary,
@@ -42,7 +40,7 @@ from hex_ai.selfplay.game_store import (
     write_text,
 )
 from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.records import RED, SWAP, GameRecord
+from hex_ai.selfplay.records import RED, GameRecord
 from hex_ai.selfplay.replay import find_faults, replay
 from hex_ai.selfplay.selfplay_engine import (
     DEFAULT_GAMES_IN_FLIGHT,
@@ -261,46 +259,37 @@ def print_game(game: GameRecord) -> None:
 
 @app.command()
 def show(
-    source: Annotated[str, typer.Argument(help="folder of a run, or a TRMPH line")],
-    game: Annotated[int, typer.Option(help="id of the game in the folder")] = 0,
+    source: Annotated[
+        str, typer.Argument(help="folder of a run, TRMPH line, HexWorld link, or SGF file")
+    ],
+    game: Annotated[int, typer.Option(help="id of the game in the folder or file")] = 0,
     ply: Annotated[int | None, typer.Option(help="plies to play; default: all")] = None,
     svg: Annotated[Path | None, typer.Option(help="draw it into this file instead")] = None,
 ) -> None:
     """Show a game's board."""
-    if "#" in source:
-        line = read_trmph(source)
-        size, moves = line.board_size, list(line.moves)
-    else:
-        found = next((record for record in read_games(source) if record.game_id == game), None)
-        if found is None:
-            raise SettingError(f"{source}: holds no game {game}")
-        size, moves = found.board_size, found.moves.tolist()
-    ply = len(moves) if ply is None else ply
-    if not 0 <= ply <= len(moves):
-        raise SettingError(f"ply {ply} is outside 0 to {len(moves)}")
-    try:
-        position = replay(size, moves[:ply])[-1]
-    except RecordError as error:
-        raise IllegalMoveError(f"{source}: {error}") from error
-    last = moves[ply - 1] if ply else None
+    position, last, caption = position_at(source, game, ply)
     if svg is not None:
         write_text(svg, board_svg(position, last))
         return
-    name = "none" if last is None else "swap" if last == SWAP else cell_name(last, size)
     out.print(board_text(position, last))
-    out.print(f"ply {ply} of {len(moves)}: {name}")
+    out.print(caption)
 
 
 @app.command()
 def export(
     folder: Folder,
-    to: Annotated[str, typer.Option("--format", help="trmph")] = "trmph",
+    to: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = "trmph",
+    output: Annotated[
+        Path | None, typer.Option("--out", help="folder to write a file a game into instead")
+    ] = None,
 ) -> None:
     """Print the games of a run, one a line, in game-id order."""
-    if to != "trmph":
-        raise SettingError(f"format {to!r} is not one of trmph")
-    for game in read_games(folder):
-        _say(write_trmph(game.board_size, game.moves.tolist(), game.winner, game.end))
+    lines = written_games(folder, to)
+    if output is not None:
+        store_lines(lines, output, to)
+        return
+    for _, line in lines:
+        _say(line)
 
 
 @app.command()

@@ -18,11 +18,15 @@ import torch
 from hex_ai import __version__, cli
 from hex_ai.bench import MODES
 from hex_ai.board_text import board_text
+from hex_ai.formats.games import game_of, read_line
+from hex_ai.formats.sgf import read_sgf
 from hex_ai.formats.trmph import read_trmph
+from hex_ai.game.notation import cell_name
 from hex_ai.inference.checkpoint import save_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
 from hex_ai.selfplay.game_store import GameStore, read_games, read_run
+from hex_ai.selfplay.records import BLUE, RED
 from hex_ai.selfplay.replay import replay
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "run_large_selfplay.py"
@@ -154,6 +158,72 @@ def test_show_draws_the_board(run: Command, folder: Path) -> None:
     refused(run("show", "#3,z9"), "z9")
 
 
+def test_show_reads_links_and_sgf_files(run: Command, tmp_path: Path) -> None:
+    drawing = run("show", "#3,b1b1a3").out
+    assert drawing.endswith("ply 3 of 3: a3\n")
+    assert run("show", "https://hexworld.org/board/#3c1,b1:sa3").out == drawing
+    assert run("show", "#3,b1,:sa3:rb").out == drawing
+    # The same game thrice: swap-pieces, swap-sides, and as Little Golem writes it.
+    pieces, sides = "(;GM[11]SZ[3];B[b1];W[swap-pieces];B[a3])", "(;GM[11];B[a1])"
+    sides += "\n(;GM[11]SZ[3];B[b1];W[swap-sides];W[c1](;B[a1])(;B[a2]))"
+    (tmp_path / "pieces.sgf").write_text(pieces)
+    (tmp_path / "sides.SGF").write_text(sides)
+    (tmp_path / "golem.hsgf").write_bytes(b"(;SZ[3]PB[\xe9];W[ba];B[swap];W[ac])")
+    assert run("show", tmp_path / "pieces.sgf").out == drawing
+    assert run("show", tmp_path / "sides.SGF", "--game", 1, "--ply", 3).out == drawing.replace(
+        "of 3", "of 4"
+    )
+    assert run("show", tmp_path / "golem.hsgf").out == drawing
+    refused(run("show", tmp_path / "sides.SGF", "--game", 2), "sides.SGF", "game 2")
+    refused(run("show", tmp_path / "none.sgf"), "none.sgf")
+    refused(run("show", tmp_path), str(tmp_path))
+    (tmp_path / "bad.sgf").write_text("(;GM[11]\n;B[z9])")
+    ended = run("show", tmp_path / "bad.sgf")
+    refused(ended, "bad.sgf", "line 2, column 3", "z9")
+    assert ended.status == 3
+    refused(run("show", "#5,a1:p"), "#5,a1:p", "pass")
+    refused(run("show", "#2,a1b1a2b2"), "ply 4 is illegal")
+
+
+def test_export_writes_every_format(run: Command, folder: Path, tmp_path: Path) -> None:
+    games = [game_of(game) for game in read_games(folder)]
+    ended = run("export", folder, "--format", "sgf")
+    assert (ended.status, ended.err, len(ended.out.splitlines())) == (0, "", 6)
+    assert [game.played() for game in read_sgf(ended.out)] == games
+    links = run("export", folder, "--format", "hexworld").out.splitlines()
+    assert [read_line(link).moves for link in links] == [game.moves for game in games]
+    files = tmp_path / "some" / "files"
+    assert run("export", folder, "--format", "sgf", "--out", files) == Ended(0, "", "")
+    texts = [(files / f"{game_id}.sgf").read_text() for game_id in range(6)]
+    assert "".join(texts) == ended.out
+    (tmp_path / "file").write_text("")
+    refused(run("export", folder, "--out", tmp_path / "file"), str(tmp_path / "file"))
+    refused(run("export", folder, "--format", "pgn"), "pgn", "trmph, sgf, hexworld")
+
+
+def test_export_says_how_stopped_games_ended(run: Command, folder: Path) -> None:
+    games, described = list(read_games(folder)), read_run(folder)
+    assert described is not None
+    next(folder.glob("games-*.parquet")).unlink()
+    stopped = [
+        replace(games[0], end="resign", winner=RED),
+        replace(games[1], end="resign", winner=BLUE),
+        replace(games[2], end="proven", winner=RED),
+    ]
+    with GameStore(folder, described, resume=True) as store:
+        store.write(stopped)
+    # A link has no sign for a proven win, so it ends with the last cell.
+    tail = cell_name(int(games[2].moves[-1]), 3)
+    for to, ends in (
+        ("trmph", (" r resign", " b resign", " r proven")),
+        ("hexworld", (":rw", ":rb", tail)),
+        ("sgf", ("RE[B+Resign]", "RE[W+Resign]", "RE[B+Proven]")),
+    ):
+        lines = run("export", folder, "--format", to).out.splitlines()
+        for line, end in zip(lines, ends, strict=True):
+            assert end in line if to == "sgf" else line.endswith(end)
+
+
 def test_bench_writes_its_figures(run: Command, tmp_path: Path) -> None:
     tiny = ["--channels", 8, "--blocks", 1, "--runtime", "eager", "--board-size", 3]
     quick = ["--search-widths", "2,1", "--seconds", "0.01", "--games-in-flight", 3]
@@ -277,8 +347,12 @@ def test_bad_flags_of_selfplay_are_named(
         ("export", "folder"),
         ("export /nowhere", "/nowhere"),
         ("export /nowhere --format bogus", "bogus"),
+        ("export /nowhere --format sgf", "/nowhere"),
+        ("export /nowhere --out /dev/null/x", "/dev/null/x"),
         ("verify /nowhere", "/nowhere"),
         ("show /nowhere", "/nowhere"),
+        ("show /nowhere/x.hsgf", "/nowhere/x.hsgf"),
+        ("show #9x8,a1", "9x8"),
         ("bench --modes bogus", "bogus"),
         ("bench --seconds 0", "seconds"),
         ("bench --repeats 0", "repeats"),

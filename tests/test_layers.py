@@ -10,15 +10,16 @@ FLOORS = """
 errors interrupts
 atomic_files game.positions game.notation value_utils htp.protocol htp.clock
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
-bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping htp.game
+bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
 inference.resnet18 inference.evaluation_cache selfplay.record_table
-inference.weight_files selfplay.replay selfplay.summary
+formats.trmph formats.sgf_text formats.hexworld
+inference.weight_files selfplay.replay selfplay.summary formats.sgf
 inference.checkpoint inference.foreign_weights selfplay.game_store
-inference.model_inference
+inference.model_inference formats.games
 inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings
-selfplay.lane htp.chooser htp.settings
+selfplay.lane htp.chooser htp.settings htp.sgf
 selfplay.lanes htp.analysis
 selfplay.selfplay_engine htp.engine
 wall_shares progress training.samples htp.command

@@ -4,22 +4,20 @@ The names come from the slow reference, which was written apart. Hypothesis is d
 test can fail by chance.
 """
 
-import random
 import re
-from collections.abc import Callable
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from reference import RED, SlowBoard
+from random_games import exact, games, refusal_of
+from reference import RED
 from reference import cell_name as slow_name
 
 from hex_ai.errors import NotationError
-from hex_ai.formats.trmph import TrmphGame, read_trmph, write_trmph
+from hex_ai.formats.moves import PlayedGame
+from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_index, cell_name, column_index, column_name
 from hex_ai.selfplay.records import BLUE, SWAP
-
-exact = settings(derandomize=True, deadline=None, max_examples=150)
 
 
 @pytest.mark.parametrize("size", [*range(1, 20), 30])
@@ -71,25 +69,6 @@ def test_letters_that_merely_look_latin_are_no_columns() -> None:
         cell_index("\N{KELVIN SIGN}1", 11)
 
 
-@st.composite
-def games(draw: st.DrawFn) -> tuple[int, list[int], int | None]:
-    """Size, moves and winner of a game by the slow rules, swap included, ended or not."""
-    size = draw(st.integers(1, 19))
-    chance = random.Random(draw(st.integers(0, 2**32)))
-    length = draw(st.integers(0, min(size * size, 40)))
-    board, moves = SlowBoard.empty(size), list[int]()
-    while len(moves) < length and (legal := board.legal()):
-        if len(moves) == 1 and chance.random() < 0.5:
-            moves.append(SWAP)
-            board = board.swap()
-            continue
-        cell = chance.choice(legal)
-        row, column = divmod(cell, size)
-        moves.append(cell if board.mover == RED else column * size + row)
-        board = board.play(cell)
-    return size, moves, draw(st.sampled_from([RED, BLUE, None]))
-
-
 @exact
 @given(games(), st.sampled_from(["", "http://", "https://", "http://www.", "https://www."]))
 def test_trmph_lines_round_trip(game: tuple[int, list[int], int | None], address: str) -> None:
@@ -100,13 +79,13 @@ def test_trmph_lines_round_trip(game: tuple[int, list[int], int | None], address
     assert line == f"#{size}," + "".join(slow_name(cell, size) for cell in cells) + tail
     if address:
         line = f"{address}trmph.com/hex/board{line}"
-    assert read_trmph(line) == TrmphGame(size, tuple(moves), winner)
-    assert read_trmph(f"  {line}\r\n") == TrmphGame(size, tuple(moves), winner)
+    assert read_trmph(line) == PlayedGame(size, tuple(moves), winner)
+    assert read_trmph(f"  {line}\r\n") == PlayedGame(size, tuple(moves), winner)
 
 
 def test_a_swap_empties_the_first_cell_and_takes_its_mirror() -> None:
     assert read_trmph("#5,b1b1").moves == (1, SWAP)
-    assert read_trmph("#5,b1b1c3b1 r") == TrmphGame(5, (1, SWAP, 12, 1), RED)
+    assert read_trmph("#5,b1b1c3b1 r") == PlayedGame(5, (1, SWAP, 12, 1), RED)
     assert read_trmph("#5,c3c3b1").moves == (12, SWAP, 1)
     # Only the second move can be a swap: a later move on a taken cell is a fault.
     for line, place in (
@@ -121,10 +100,12 @@ def test_a_swap_empties_the_first_cell_and_takes_its_mirror() -> None:
 
 
 def test_winners_are_one_small_letter() -> None:
+    # An end that a line has no word for is left out.
+    assert write_trmph(3, [0], RED, "time") == "#3,a1 r"
     assert read_trmph("#3,a1 r").winner == RED
     assert read_trmph("#3,a1\tb").winner == BLUE
     assert read_trmph("#3,a1").winner is None
-    assert read_trmph("#3, r") == TrmphGame(3, (), RED)
+    assert read_trmph("#3, r") == PlayedGame(3, (), RED)
     for bad in ("R", "w", "red", "rb", "1", "r r"):
         with pytest.raises(NotationError, match=r"winner|is not a TRMPH line"):
             read_trmph(f"#3,a1 {bad}")
@@ -166,15 +147,6 @@ def test_malformed_lines_name_the_trouble(line: str, trouble: str) -> None:
         read_trmph(line)
     (message,) = str(refusal.value).splitlines()
     assert len(message) < 200
-
-
-def refusal_of(read: Callable[[], object]) -> str | None:
-    """What `NotationError` says; any other error is let through."""
-    try:
-        read()
-    except NotationError as error:
-        return str(error)
-    return None
 
 
 near_lines = st.builds(

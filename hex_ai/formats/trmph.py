@@ -7,11 +7,10 @@ ours, how the game ended where no chain joins two edges: `#11,f6e7d8 r resign`.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hex_ai.errors import NotationError
+from hex_ai.formats.moves import PlayedGame, short, square_size
 from hex_ai.game.notation import CELL, cell_index, cell_name
-from hex_ai.game.positions import MAX_SIZE
 from hex_ai.selfplay.records import BLUE, RED, SWAP
 
 _LINE = re.compile(
@@ -19,16 +18,7 @@ _LINE = re.compile(
     r"(?:[ \t]+(?P<winner>\S+)(?:[ \t]+(?P<end>proven|resign))?)?"
 )
 _WINNERS = {"r": RED, "b": BLUE}
-
-
-@dataclass(frozen=True)
-class TrmphGame:
-    """What a line says: `moves` are board cells and `SWAP`, `winner` is None where not given."""
-
-    board_size: int
-    moves: tuple[int, ...]
-    winner: int | None
-    end: str = "join"
+_ENDS = ("proven", "resign")
 
 
 def write_trmph(
@@ -40,17 +30,17 @@ def write_trmph(
       board_size: N.
       moves: board cells, with `SWAP` at most at the second place.
       winner: `RED`, `BLUE`, or None for a line without one.
-      end: how the game ended; said only with a winner, and only where it is not `join`.
+      end: how the game ended; said only with a winner, and only where it is `proven` or `resign`.
     """
     cells = [moves[0] if move == SWAP else move for move in moves]
     line = f"#{board_size}," + "".join(cell_name(int(cell), board_size) for cell in cells)
     if winner is None:
         return line
     line = f"{line} {'r' if winner == RED else 'b'}"
-    return line if end == "join" else f"{line} {end}"
+    return f"{line} {end}" if end in _ENDS else line
 
 
-def read_trmph(line: str) -> TrmphGame:
+def read_trmph(line: str) -> PlayedGame:
     """Reads one line, with or without the address in front and the winner behind.
 
     Cells must be on the board and empty when played. Whether the game was over before its end, and
@@ -61,18 +51,16 @@ def read_trmph(line: str) -> TrmphGame:
     """
     match = _LINE.fullmatch(line.strip())
     if match is None:
-        raise NotationError(f"{_short(line)} is not a TRMPH line: want '#11,a1b2… r'")
-    size = int(match["size"])
-    if not 1 <= size <= MAX_SIZE:
-        raise NotationError(f"{_short(line)}: board size {size} is outside 1 to {MAX_SIZE}")
+        raise NotationError(f"{short(line)} is not a TRMPH line: want '#11,a1b2… r'")
     winner = match["winner"]
     if winner is not None and winner not in _WINNERS:
-        raise NotationError(f"{_short(line)}: the winner is {_short(winner)}, want 'r' or 'b'")
+        raise NotationError(f"{short(line)}: the winner is {short(winner)}, want 'r' or 'b'")
     try:
+        size = square_size(match["size"])
         moves = _moves(match["cells"], size)
     except NotationError as error:
-        raise NotationError(f"{_short(line)}: {error}") from error
-    return TrmphGame(
+        raise NotationError(f"{short(line)}: {error}") from error
+    return PlayedGame(
         size, moves, None if winner is None else _WINNERS[winner], match["end"] or "join"
     )
 
@@ -95,9 +83,5 @@ def _moves(text: str, size: int) -> tuple[int, ...]:
         moves.append(cell)
         occupied.add(cell)
     if end != len(text):
-        raise NotationError(f"cannot read the cells from {_short(text[end:])} on")
+        raise NotationError(f"cannot read the cells from {short(text[end:])} on")
     return tuple(moves)
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:39] + "…")

@@ -1,0 +1,220 @@
+"""What game files say of moves, and as much of it as the package can play.
+
+Files know two kinds of swap, passes, stones set up by hand and any order of colours. The package
+knows board cells, Red first, and `SWAP`, which is swap-pieces, at the second place.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hex_ai.errors import NotationError
+from hex_ai.game.notation import cell_name
+from hex_ai.game.positions import MAX_SIZE
+from hex_ai.selfplay.records import BLUE, RED, SWAP
+
+Stones = NDArray[np.int8]
+
+
+class Word(StrEnum):
+    """A move that is no cell, by the name that SGF has for it."""
+
+    SWAP_PIECES = "swap-pieces"
+    SWAP_SIDES = "swap-sides"
+    PASS = "pass"
+    RESIGN = "resign"
+    FORFEIT = "forfeit"
+
+
+ENDING = (Word.RESIGN, Word.FORFEIT)
+
+
+@dataclass(frozen=True)
+class Move:
+    """One move as a file says it: `colour` is `RED` or `BLUE`, `what` a board cell or a word."""
+
+    colour: int
+    what: int | Word
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """A stone put on the board by hand, or taken off, or the turn given to somebody.
+
+    Attributes:
+      after: how many moves stand before it.
+      cell: a board cell, or None where only the turn is given.
+      colour: `RED`, `BLUE`, or 0 for a cell that becomes empty.
+    """
+
+    after: int
+    cell: int | None
+    colour: int
+
+
+@dataclass(frozen=True)
+class PlayedGame:
+    """A game that the package can play.
+
+    Attributes:
+      board_size: N.
+      moves: board cells, Red's first, with `SWAP` at most at the second place.
+      winner: `RED`, `BLUE`, or None where not given.
+      end: how the game ended where a winner is given: `join`, also where nothing is said about it,
+        `proven`, `resign`, `forfeit` or `time`.
+    """
+
+    board_size: int
+    moves: tuple[int, ...]
+    winner: int | None
+    end: str = "join"
+
+
+def short(text: str) -> str:
+    """A text to quote in a message: at most 40 characters of it, between quotes."""
+    return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+def square_size(columns: str, rows: str | None = None) -> int:
+    """N from the digits of one or two sides.
+
+    Raises:
+      NotationError: sides that differ, or a size that no board here has.
+    """
+    if rows is not None and int(columns) != int(rows):
+        raise NotationError(f"a board of {columns}x{rows} has unequal sides, want a square one")
+    size = int(columns)
+    if not 1 <= size <= MAX_SIZE:
+        raise NotationError(f"board size {size} is outside 1 to {MAX_SIZE}")
+    return size
+
+
+def colour_name(colour: int) -> str:
+    """`Red` or `Blue`."""
+    return "Red" if colour == RED else "Blue"
+
+
+def next_colour(move: Move) -> int:
+    """Whose turn it is after a move, by the colour of stones.
+
+    Swap-sides leaves the board alone and changes the players: the second player had Blue's turn,
+    and Blue is to move still, now in the first player's hands. Nobody moves after the end, so there
+    the turn stays too.
+    """
+    stays = move.what is Word.SWAP_SIDES or move.what in ENDING
+    return move.colour if stays else -move.colour
+
+
+def moves_of(cells: Iterable[int]) -> list[Move]:
+    """What a file says of a game of the package: colours in turn, `SWAP` as swap-pieces."""
+    return [
+        Move(BLUE if ply % 2 else RED, Word.SWAP_PIECES if cell == SWAP else int(cell))
+        for ply, cell in enumerate(cells)
+    ]
+
+
+def position_after(
+    size: int, moves: Sequence[Move], setup: Sequence[SetUp] = (), count: int | None = None
+) -> tuple[Stones, int]:
+    """The board after some moves of a file, in whatever order of colours, and who moves next.
+
+    Args:
+      size: N.
+      moves: of the file.
+      setup: of the file, in its order.
+      count: how many moves to play; None: all. What is set up behind the last of them counts.
+
+    Returns:
+      int8 `[N, N]`, row then column, +1 Red, -1 Blue; and the colour to move: that of the next move
+      in the file, else what the set-up gives, else what follows from the last move, else Red.
+
+    Raises:
+      NotationError: a move on an occupied cell, or more moves asked for than there are.
+    """
+    count = len(moves) if count is None else count
+    if not 0 <= count <= len(moves):
+        raise NotationError(f"the game has {len(moves)} moves, not {count}")
+    stones = np.zeros((size, size), np.int8)
+    turn, waiting = RED, [item for item in reversed(setup) if item.after <= count]
+    for number in range(count + 1):
+        if number:
+            stones = _play(stones, moves[number - 1], number)
+            turn = next_colour(moves[number - 1])
+        while waiting and waiting[-1].after <= number:
+            turn = _set_up(stones, waiting.pop(), turn)
+    return stones, moves[count].colour if count < len(moves) else turn
+
+
+def _play(stones: Stones, move: Move, number: int) -> Stones:
+    """The board after a move; `stones` may be written to."""
+    if move.what is Word.SWAP_PIECES:
+        return np.ascontiguousarray(-stones.T)
+    if not isinstance(move.what, Word):
+        if stones.flat[move.what]:
+            name = cell_name(move.what, len(stones))
+            raise NotationError(f"move {number}, {name}, is on an occupied cell")
+        stones.flat[move.what] = move.colour
+    return stones
+
+
+def _set_up(stones: Stones, item: SetUp, turn: int) -> int:
+    """Puts a stone on the board, in place, and says who moves next."""
+    if item.cell is None:
+        return item.colour
+    stones.flat[item.cell] = item.colour
+    return turn
+
+
+def played_game(
+    size: int, moves: Sequence[Move], winner: int | None = None, end: str = "join"
+) -> PlayedGame:
+    """The game of a file as the package plays it.
+
+    Swap-pieces is `SWAP`. So is swap-sides, but there the file goes on with the first stone where
+    it was, while here it becomes Blue's at the mirrored cell. The two boards are each other's
+    mirror image on the long diagonal with colours exchanged, which in Hex is the same position. So
+    all later cells are mirrored, and Red and Blue change places, in the result as well: each player
+    of the game, the first and the second, still makes his own moves and wins his own games.
+
+    Args:
+      size: N.
+      moves: of the file; a resignation or forfeit may stand last.
+      winner: as the file says it, by the colour of stones at the end.
+      end: how the game ended; a resignation or forfeit among the moves goes before it.
+
+    Raises:
+      NotationError: a pass, a move out of turn or on an occupied cell, a swap that is not the
+        second move, a move after the end, or a winner who resigned.
+    """
+    position_after(size, moves)
+    over = bool(moves) and moves[-1].what in ENDING
+    cells = _require_turns(moves[:-1] if over else moves)
+    if over:
+        if winner == moves[-1].colour:
+            raise NotationError(f"{colour_name(winner)} resigns and yet is said to have won")
+        winner, end = -moves[-1].colour, str(moves[-1].what)
+    if len(moves) > 1 and moves[1].what is Word.SWAP_SIDES:
+        cells[2:] = [cell % size * size + cell // size for cell in cells[2:]]
+        winner = None if winner is None else -winner
+    return PlayedGame(size, tuple(cells), winner, end)
+
+
+def _require_turns(moves: Sequence[Move]) -> list[int]:
+    """Cells and `SWAP` of moves that come in turn, Red first."""
+    cells, turn = list[int](), RED
+    for number, move in enumerate(moves, 1):
+        if move.what in ENDING:
+            raise NotationError(f"move {number + 1} comes after the end of the game")
+        if move.what is Word.PASS:
+            raise NotationError(f"move {number} is a pass, which is not played here")
+        if move.colour != turn:
+            names = colour_name(move.colour), colour_name(turn)
+            raise NotationError(f"move {number} is {names[0]}'s, but it is {names[1]}'s turn")
+        if isinstance(move.what, Word) and number != 2:
+            raise NotationError(f"move {number} is a swap, which only the second move can be")
+        cells.append(SWAP if isinstance(move.what, Word) else move.what)
+        turn = next_colour(move)
+    return cells

@@ -68,7 +68,8 @@ def test_administrative_commands() -> None:
     names = player.ask("list_commands").split("\n")
     assert len(set(names)) == len(names)
     wanted = "name version protocol_version known_command list_commands quit boardsize clear_board"
-    wanted += " play undo genmove reg_genmove showboard all_legal_moves final_score time_left exec"
+    wanted += " play undo genmove reg_genmove showboard all_legal_moves"
+    wanted += " final_score time_left exec loadsgf"
     wanted += " param_search param_game time_settings hexgui-analyze_commands"
     assert set(wanted.split()) <= set(names)
     for name in names:
@@ -190,6 +191,35 @@ def test_exec_runs_a_file(tmp_path: Path) -> None:
     file.write_text("quit\nname\n")
     assert player.ask(f'exec "{file}"') == ""
     assert player.session.over
+
+
+def test_loadsgf_sets_the_board_up(tmp_path: Path) -> None:
+    player, file = Player(), tmp_path / "a game.sgf"
+    file.write_text("(;GM[11]SZ[3];B[b1];W[swap-pieces];B[c3];W[b2];B[resign])")
+    wanted = {
+        "0": [0] * 9,
+        "1": [0, 1, 0, 0, 0, 0, 0, 0, 0],
+        "2": [0, 0, 0, -1, 0, 0, 0, 0, 0],
+        "4": [0, 0, 0, -1, -1, 0, 0, 0, 1],
+        "99": [0, 0, 0, -1, -1, 0, 0, 0, 1],
+        "": [0, 0, 0, -1, -1, 0, 0, 0, 1],
+    }
+    for count, stones in wanted.items():
+        player.ask(f'loadsgf "{file}" {count}')
+        assert stones_shown(player.ask("showboard")) == stones
+        player.refused("undo")
+        over = count in ("", "99")
+        assert player.ask("final_score") == ("W+" if over else "cannot score")
+        assert ("swap-pieces" in player.ask("all_legal_moves")) == (count == "1")
+    file.write_text("(;GM[11]SZ[2]AB[a1][a2]PL[W])")
+    player.ask(f'loadsgf "{file}"')
+    assert player.script("final_score", "genmove w") == ["B+", "resign"]
+    for bad in ("(;GM[1];B[a1])", "no game", "", "(;SZ[2];B[a1];W[a1])", "(;SZ[2]AB[a1][a2]PL[B])"):
+        file.write_text(bad)
+        player.refused(f'loadsgf "{file}"')
+    player.refused("loadsgf /nowhere.sgf")
+    player.refused(f'loadsgf "{file}" x')
+    player.refused("loadsgf")
 
 
 def test_params_are_listed_and_set() -> None:

@@ -23,8 +23,9 @@ from hex_ai.htp.analysis import (
 from hex_ai.htp.chooser import Choice, make_chooser, make_onlooker
 from hex_ai.htp.clock import Clock
 from hex_ai.htp.game import BLACK, RESIGN, SWAP_RULES, WHITE, Board, Game, parse_colour
-from hex_ai.htp.protocol import Arguments, Command, expect
+from hex_ai.htp.protocol import Arguments, Command, expect, read_text
 from hex_ai.htp.settings import HtpSettings, list_or_change
+from hex_ai.htp.sgf import board_from_sgf
 from hex_ai.inference.position_collector import Evaluator
 
 NAME = "hex_ai"
@@ -57,6 +58,7 @@ class HtpEngine:
         self.game = Game(board_size, settings.swap)
         self._evaluator, self._device = evaluator, device
         self._onlooker = make_onlooker(evaluator, device)
+        self._sizes = set[int]()  # boards that the network has been seen to play on
         self._full_clock: Clock | None = None
         self._clocks: dict[int, Clock | None] = {BLACK: None, WHITE: None}
         self._use(settings)
@@ -74,6 +76,7 @@ class HtpEngine:
             "genmove": self.genmove,
             "reg_genmove": self.reg_genmove,
             "showboard": lambda _: board_lines(self.game.board),
+            "loadsgf": self.load_sgf,
             "all_legal_moves": self.all_legal_moves,
             "final_score": self.final_score,
             "time_settings": self.time_settings,
@@ -95,15 +98,22 @@ class HtpEngine:
         width, height = (_whole(word) for word in expect(arguments, "a width", "a height"))
         if width != height:
             raise CommandError(f"unacceptable size: {width}x{height} has unequal sides")
-        board = Board.empty(width)
-        self._onlooker.choose(board.position(), None)
-        self._start(board)
+        self._start(Board.empty(width))
         return ""
 
     def clear_board(self, arguments: Arguments) -> str:
         """`clear_board`: an empty board of the same size."""
         expect(arguments)
         self._start(Board.empty(self.game.board.size))
+        return ""
+
+    def load_sgf(self, arguments: Arguments) -> str:
+        """`loadsgf F [N]`: the board after N moves of a file's first game, by default after all."""
+        if len(arguments) == 1:
+            self._start(board_from_sgf(read_text(arguments[0])))
+        else:
+            name, count = expect(arguments, "a file", "a number of moves")
+            self._start(board_from_sgf(read_text(name), _whole(count)))
         return ""
 
     def play(self, arguments: Arguments) -> str:
@@ -246,6 +256,10 @@ class HtpEngine:
         return board.seen_by(parse_colour(colour))
 
     def _start(self, board: Board) -> None:
+        """Begins a game, if the network plays on boards of its size."""
+        if board.size not in self._sizes:
+            self._onlooker.choose(Board.empty(board.size).position(), None)
+            self._sizes.add(board.size)
         self.game.restart(board)
         self._clocks = dict.fromkeys(self._clocks, self._full_clock)
 

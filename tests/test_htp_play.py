@@ -121,6 +121,7 @@ def test_swap_pieces_mirrors_the_stone_and_black_moves_next() -> None:
     player.script("play b b1", "play w swap-pieces")
     assert stones_shown(player.ask("showboard")) == [0, 0, 0, -1, 0, 0, 0, 0, 0]
     assert player.engine.game.board.mover == RED
+    assert player.engine.game.board.swapped
     player.refused("play b swap-pieces")
     player.refused("play w swap-pieces")
     player.script("play b b1", "undo", "undo")

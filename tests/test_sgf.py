@@ -51,27 +51,17 @@ def body(moves: str, size: int = 5) -> SgfGame:
 
 def test_a_playhex_file() -> None:
     game = only(PLAYHEX)
-    assert game == SgfGame(
-        11,
-        (Move(RED, 11), Move(BLUE, Word.SWAP_PIECES), Move(RED, 60), Move(BLUE, 25)),
-        (),
-        RED,
-        "resign",
-        "one",
-        "two",
-    )
+    moves = (Move(RED, 11), Move(BLUE, Word.SWAP_PIECES), Move(RED, 60), Move(BLUE, 25))
+    assert game == SgfGame(11, moves, (), RED, "resign", "one", "two")
     assert game.played() == PlayedGame(11, tuple(cells("a2 swap f6 d3", 11)), RED, "resign")
 
 
 def test_a_written_game_to_the_letter() -> None:
     game = PlayedGame(11, (11, SWAP, 60, 25), BLUE, "resign")
     text = write_sgf(SgfGame.of(game, "o[n]e", "two\\"))
-    assert text == (
-        "(;FF[4]CA[UTF-8]AP[hex_ai:"
-        + __version__
-        + "]GM[11]SZ[11]PB[o[n\\]e]PW[two\\\\]RE[W+Resign]"
-        ";B[a2];W[swap-pieces];B[f6];W[d3])"
-    )
+    head = f"(;FF[4]CA[UTF-8]AP[hex_ai:{__version__}]GM[11]SZ[11]"
+    head += "PB[o[n\\]e]PW[two\\\\]RE[W+Resign]"
+    assert text == head + ";B[a2];W[swap-pieces];B[f6];W[d3])"
     assert (only(text).red_name, only(text).blue_name) == ("o[n]e", "two\\")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import math
+import os
 import re
 import subprocess
 import sys

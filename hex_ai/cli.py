@@ -20,7 +20,9 @@ from hex_ai.board_svg import board_svg
 from hex_ai.board_text import board_text
 from hex_ai.errors import HexAIError, RecordError, SettingError, StoreError
 from hex_ai.formats.games import FORMATS, position_at, store_lines, written_games
+from hex_ai.htp.command import htp
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
+from hex_ai.inference.fixed_tree_search import parse_widths
 from hex_ai.inference.foreign_weights import import_weights
 from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
@@ -154,14 +156,6 @@ def _options(
     """Self-play games of Hex, made fast."""
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-def parse_widths(text: str) -> tuple[int, ...]:
-    """Search widths from `3,2`. Raises `SettingError` for anything but numbers and commas."""
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise SettingError(f"search widths {text!r} are not numbers such as '3,2'") from error
 
 
 @app.command()
@@ -423,5 +417,5 @@ def import_(
     print(f"{output}: {architecture} {digest[:16]}")
 
 
-for command in (learn, train, match, ladder):
+for command in (learn, train, match, ladder, htp):
     app.command()(command)

@@ -9,6 +9,7 @@
     ├── NetworkError        a network that gives what cannot be a policy and a value
     ├── CollectorError      a collector that was closed, or whose inference thread died
     ├── EngineError         another program that does not answer as it should
+    ├── CommandError        a command of a protocol that cannot be carried out
     ├── StoreError          a folder of games that cannot be written, read or resumed
     └── RecordError         a game record that breaks the rules or its own totals
 
@@ -70,6 +71,10 @@ class EngineError(HexAIError):
     """Another program, asked to play, that cannot be started or does not answer as it should."""
 
     exit_status = 8
+
+
+class CommandError(HexAIError):
+    """A command of a protocol that is unknown, malformed or cannot be carried out now."""
 
 
 class StoreError(HexAIError):

@@ -19,7 +19,7 @@ from hex_ai.bench_plots import require_plots
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
-from hex_ai.inference.fixed_tree_search import check_widths
+from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
 from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted
@@ -66,7 +66,7 @@ def learn(
     """Learn by self-play, from nothing or from a checkpoint."""
     settings = LearnSettings(
         board_sizes=numbers(board_sizes),
-        search_widths=numbers(search_widths),
+        search_widths=parse_widths(search_widths),
         channels=channels,
         blocks=blocks,
         games_per_round=games_per_round,
@@ -230,7 +230,7 @@ def ladder(
         raise StoreError(f"{run}: holds no run of learning")
     require_plots(run)
     size = board_size or max(notes["settings"]["board_sizes"])
-    widths = () if search_widths == "policy" else check_widths(numbers(search_widths))
+    widths = () if search_widths == "policy" else check_widths(parse_widths(search_widths))
     settings = MatchSettings(size, games, seed=seed)
     place = resolve_device(device).type
     with err.status("playing"):

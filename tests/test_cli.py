@@ -96,7 +96,7 @@ def test_help_and_version(run: Command) -> None:
     assert run("--version") == Ended(0, f"hex-ai {__version__}\n", "")
     ended = run("--help")
     assert (ended.status, ended.err) == (0, "")
-    for name in ("selfplay", "show", "export", "verify", "bench", "import"):
+    for name in ("selfplay", "show", "export", "verify", "bench", "import", "htp"):
         assert re.search(rf"^  {name} ", ended.out, re.MULTILINE)
         assert run(name, "--help").status == 0
 

@@ -8,9 +8,9 @@ PACKAGE = Path(__file__).parent.parent / "hex_ai"
 # Each line is a floor, the lowest first. Every module of the package stands on exactly one.
 FLOORS = """
 errors interrupts
-atomic_files game.positions game.notation value_utils
+atomic_files game.positions game.notation value_utils htp.protocol htp.clock
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
-bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping
+bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 formats.trmph formats.sgf_text formats.hexworld
 inference.weight_files selfplay.replay selfplay.summary formats.sgf
@@ -19,10 +19,10 @@ inference.model_inference formats.games
 inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings
-selfplay.lane arena.rating arena.players
-selfplay.lanes
-selfplay.selfplay_engine
-wall_shares progress training.samples training.schedule training.run_folder
+selfplay.lane arena.rating arena.players htp.chooser htp.settings htp.sgf
+selfplay.lanes htp.analysis
+selfplay.selfplay_engine htp.engine
+wall_shares progress training.samples training.schedule training.run_folder htp.command
 bench_modes training.trainer training.window
 bench training.learning training.fitting
 training.curves arena.match arena.foreign

@@ -42,6 +42,7 @@ __all__ = [
     "build_search_tree_with_collection",
     "check_widths",
     "expand",
+    "parse_widths",
 ]
 
 MAX_DEPTH = 6
@@ -106,6 +107,14 @@ def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
     if math.prod(widths) > MAX_LEAVES:
         raise SettingError(f"search widths {widths} make more than {MAX_LEAVES} leaves a move")
     return widths
+
+
+def parse_widths(text: str) -> tuple[int, ...]:
+    """Search widths from `3,2`. Raises `SettingError` for anything but numbers and commas."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(f"search widths {text!r} are not numbers such as '3,2'") from error
 
 
 def build_search_tree_with_collection(

@@ -1,0 +1,1 @@
+"""The Hex Text Protocol: play against programs and referees over standard input and output."""

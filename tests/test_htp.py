@@ -1,0 +1,395 @@
+"""The Hex Text Protocol: lines, commands, faults, and the command line."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from htp_player import Player, agree, stones_shown
+from inference_toys import HashEvaluator, random_network
+from reference import cell_name
+from slow_game import COLOURS, SlowGame
+
+from hex_ai import __version__
+from hex_ai.errors import NetworkError, SettingError
+from hex_ai.game.positions import Positions
+from hex_ai.htp.protocol import parse_request
+from hex_ai.htp.settings import HtpSettings
+from hex_ai.inference.checkpoint import save_checkpoint
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("name", ("", "name", ())),
+        ("12 play b a1\n", ("12", "play", ("b", "a1"))),
+        ("\tplay\tb  a1 # said so\r\n", ("", "play", ("b", "a1"))),
+        ("pl\x00ay\x07 w\x1b b2", ("", "play", ("w", "b2"))),
+        ('exec "a file" b', ("", "exec", ("a file", "b"))),
+        ('exec "a file', ("", "exec", ('"a', "file"))),
+        ("7", ("7", "", ())),
+        ("-1 name", ("", "-1", ("name",))),
+        ("", None),
+        ("  \t \r\n", None),
+        ("# only a comment", None),
+    ],
+)
+def test_requests_are_read(line: str, wanted: tuple[object, ...] | None) -> None:
+    request = parse_request(line)
+    found = request and (request.number, request.name, request.arguments)
+    assert found == wanted
+
+
+def test_replies_repeat_the_number_and_end_with_an_empty_line() -> None:
+    session = Player().session
+    assert session.answer("name") == "= hex_ai\n\n"
+    assert session.answer("42 name") == "=42 hex_ai\n\n"
+    assert session.answer("3 clear_board") == "=3 \n\n"
+    assert session.answer("4 nonsense") == "?4 unknown command: nonsense\n\n"
+    assert session.answer("5") == "?5 unknown command: none given\n\n"
+    assert session.answer("# silence") is None
+
+
+def test_a_session_ends_at_quit() -> None:
+    session, said = Player().session, list[str]()
+    session.serve(["name\n", "\n", "8 quit\n", "version\n"], said.append)
+    assert said == ["= hex_ai\n\n", "=8 \n\n"]
+    assert session.over
+
+
+def test_administrative_commands() -> None:
+    player = Player()
+    assert player.script("protocol_version", "name", "version") == ["2", "hex_ai", __version__]
+    names = player.ask("list_commands").split("\n")
+    assert len(set(names)) == len(names)
+    wanted = "name version protocol_version known_command list_commands quit boardsize clear_board"
+    wanted += " play undo genmove reg_genmove showboard all_legal_moves"
+    wanted += " final_score time_left exec loadsgf"
+    wanted += " param_search param_game time_settings hexgui-analyze_commands"
+    assert set(wanted.split()) <= set(names)
+    for name in names:
+        assert player.ask(f"known_command {name}") == "true"
+    assert player.ask("known_command komi") == "false"
+    player.refused("known_command")
+    player.refused("known_command a b")
+
+
+def test_analyze_commands_are_lines_of_commands_there_are() -> None:
+    player = Player()
+    for line in player.ask("hexgui-analyze_commands").split("\n"):
+        kind, label, command = line.split("/")
+        assert kind in ("pspairs", "var", "string", "param")
+        assert label
+        player.ask(command.replace("%m", "black"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 19])
+def test_boardsize_makes_an_empty_board(size: int) -> None:
+    player = Player()
+    player.script("play b a1", f"boardsize {size} {size}")
+    assert stones_shown(player.ask("showboard")) == [0] * size**2
+    player.refused("undo")
+    player.script(f"play w {cell_name(size * size - 1, size)}", f"boardsize {size}")
+    assert not any(player.engine.game.board.stones)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(f"boardsize {size}" for size in ("", "0", "20", "-3", "x", "3.0", "5 6", "3 3 3", "²")),
+        *(f"play {words}" for words in ("", "b", "b b2 c3", "green b2", "b pass", "b e1", "b a5")),
+        *(f"play {words}" for words in ("b a0", "b 11", "w a1", "b A1", "b ä1", "b swap-pieces")),
+        *("play w swap-pieces", "play w swap", "undo 1", "clear_board x", "showboard_"),
+        *("genmove", "genmove x", "genmove b w", "reg_genmove", "reg_genmove q", "final_score b"),
+        *("all_legal_moves b", "time_left b", "time_left b x 0", "time_left q 9 0", "time_left"),
+        *("time_left b -1 0", "time_left b nan 0", "time_left b inf 0", "time_left b 9 -1"),
+        *("time_settings 1 2", "time_settings a b c", "time_settings 1 2 x", "komi 6.5"),
+        *("param_search bogus", "param_search seconds x", "param_search seconds 0"),
+        *("param_search seconds -1", "param_search seconds nan", "param_search seconds inf"),
+        *("param_search widths x", "param_search widths 0", "param_search widths 8,4 1"),
+        *("param_search widths 9,9,9,9,9,9,9", "param_search swap off", "param_game swap maybe"),
+        *(
+            "param_game seconds 5",
+            "exec",
+            "exec /nowhere/x",
+            "exec a b",
+            "exec /",
+            "exec /dev/zero",
+        ),
+        *("hexai-policy x", "hexai-values b w", "hexai-variation 1", "hexai-win_probability q"),
+        *("hexai-search_values %m", "bogus", "Name", '"'),
+    ],
+)
+def test_bad_uses_are_refused_and_change_nothing(line: str) -> None:
+    player = Player()
+    player.script("play b a1", "play w b1")
+    settings = player.engine.settings
+    player.refused(line)
+    assert player.engine.settings == settings
+    assert player.script("undo", "undo") == ["", ""]
+
+
+def test_colours_and_cells_in_any_case() -> None:
+    player = Player(size=3)
+    player.script("play B a1", "play WHITE b1", "play red C1", "play Blue a2", "play w B2")
+    assert stones_shown(player.ask("showboard")) == [1, -1, 1, -1, -1, 0, 0, 0, 0]
+    assert player.ask("showboard").startswith("3x3, black to move\n")
+    assert player.ask("play B a3") == ""
+
+
+def test_showboard_draws_what_lies() -> None:
+    player = Player(size=3)
+    player.script("play b b1", "play w a3")
+    drawing = "3x3, black to move\n   a b c\n 1 . B . 1\n  2 . . . 2\n   3 W . . 3\n      a b c"
+    assert player.ask("showboard") == drawing
+
+
+def test_resigning_ends_the_game_until_it_is_taken_back() -> None:
+    player = Player()
+    player.script("play b b2", "play w resign")
+    assert player.script("final_score", "genmove b", "all_legal_moves") == ["B+", "resign", ""]
+    player.refused("play b a1")
+    player.refused("hexai-policy")
+    assert player.script("undo", "final_score") == ["", "cannot score"]
+    player.ask("play w a1")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_genmove_from_the_smallest_board_on_to_the_end(size: int) -> None:
+    player, slow = Player(size=size, rule="off"), SlowGame(size, "off")
+    colour = "black"
+    while not slow.state.winner:
+        move = player.ask(f"genmove {colour}")
+        assert slow.play(COLOURS[colour], move)
+        agree(player, slow)
+        colour = "white" if colour == "black" else "black"
+    assert player.script("genmove b", "genmove w", "reg_genmove b") == ["resign"] * 3
+
+
+def test_reg_genmove_plays_nothing() -> None:
+    player = Player(rule="off")
+    foretold = player.ask("reg_genmove b")
+    assert not any(player.engine.game.board.stones)
+    assert player.ask("genmove b") == foretold
+    assert player.ask("genmove b") != foretold  # a colour may move twice
+
+
+def test_exec_runs_a_file(tmp_path: Path) -> None:
+    player, file = Player(), tmp_path / "com mands.htp"
+    file.write_text("# set up\nboardsize 3\n\n1 play b a1\nname\nshowboard\n")
+    assert player.ask(f'exec "{file}"').startswith("hex_ai\n3x3, white to move\n")
+    file.write_text("play w c3\nplay w a1\nplay w b2\n")
+    assert "line 2: illegal move" in player.reply(f'exec "{file}"')[1]
+    assert player.engine.game.board.stones == (1, 0, 0, 0, 0, 0, 0, 0, -1)
+    file.write_text(f'exec "{file}"\n')
+    assert "too deep" in player.refused(f'exec "{file}"')
+    file.write_text("quit\nname\n")
+    assert player.ask(f'exec "{file}"') == ""
+    assert player.session.over
+
+
+def test_loadsgf_sets_the_board_up(tmp_path: Path) -> None:
+    player, file = Player(), tmp_path / "a game.sgf"
+    file.write_text("(;GM[11]SZ[3];B[b1];W[swap-pieces];B[c3];W[b2];B[resign])")
+    wanted = {
+        "0": [0] * 9,
+        "1": [0, 1, 0, 0, 0, 0, 0, 0, 0],
+        "2": [0, 0, 0, -1, 0, 0, 0, 0, 0],
+        "4": [0, 0, 0, -1, -1, 0, 0, 0, 1],
+        "99": [0, 0, 0, -1, -1, 0, 0, 0, 1],
+        "": [0, 0, 0, -1, -1, 0, 0, 0, 1],
+    }
+    for count, stones in wanted.items():
+        player.ask(f'loadsgf "{file}" {count}')
+        assert stones_shown(player.ask("showboard")) == stones
+        player.refused("undo")
+        over = count in ("", "99")
+        assert player.ask("final_score") == ("W+" if over else "cannot score")
+        assert ("swap-pieces" in player.ask("all_legal_moves")) == (count == "1")
+    file.write_text("(;GM[11]SZ[2]AB[a1][a2]PL[W])")
+    player.ask(f'loadsgf "{file}"')
+    assert player.script("final_score", "genmove w") == ["B+", "resign"]
+    for bad in ("(;GM[1];B[a1])", "no game", "", "(;SZ[2];B[a1];W[a1])", "(;SZ[2]AB[a1][a2]PL[B])"):
+        file.write_text(bad)
+        player.refused(f'loadsgf "{file}"')
+    player.refused("loadsgf /nowhere.sgf")
+    player.refused(f'loadsgf "{file}" x')
+    player.refused("loadsgf")
+
+
+def test_params_are_listed_and_set() -> None:
+    player = Player()
+    assert player.ask("param_search") == "[string] seconds off\n[string] widths 3,2"
+    assert player.ask("param_game") == "[list/pieces/sides/off] swap pieces"
+    player.script("param_search seconds 0.5", "param_search widths 2,1", "param_game swap OFF")
+    assert player.engine.settings == HtpSettings((2, 1), 0.5, "off")
+    assert player.script("param_search seconds", "param_search widths", "param_game swap") == [
+        "0.5",
+        "2,1",
+        "off",
+    ]
+    player.script("param_search seconds off", "play b a1")
+    assert player.engine.settings.seconds is None
+    player.refused("play w swap-pieces")
+
+
+def test_settings_that_cannot_be_meant_are_refused() -> None:
+    for bad in ({"widths": ()}, {"seconds": 0.0}, {"seconds": math.nan}, {"swap": "x"}):
+        with pytest.raises(SettingError):
+            HtpSettings(**bad)  # type: ignore[arg-type]
+    with pytest.raises(SettingError):
+        Player(size=20)
+
+
+def test_a_fault_of_the_code_is_told_and_the_session_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faults: list[Exception] = []
+
+    def stumble(_: Positions) -> None:
+        if faults:
+            raise faults.pop()
+
+    player = Player(HashEvaluator(stumble), 3)
+    player.ask("play b b2")
+    faults.append(RuntimeError("two\nlines"))
+    with caplog.at_level(logging.WARNING):
+        told = player.refused("genmove w")
+    assert told == "internal error: RuntimeError: two lines"
+    (record,) = caplog.records
+    assert record.getMessage() == f"genmove: {told}"
+    assert record.exc_info is None
+    faults.append(NetworkError("the network failed"))
+    assert player.refused("5 hexai-policy") == "the network failed"
+    player.ask("genmove w")
+
+
+def test_a_size_that_the_network_does_not_know_is_refused() -> None:
+    def only_three(positions: Positions) -> None:
+        if positions.size != 3:
+            raise NetworkError("plays on 3x3 only")
+
+    player = Player(HashEvaluator(only_three), 3)
+    player.ask("play b b2")
+    assert player.refused("boardsize 4") == "plays on 3x3 only"
+    player.script("undo", "boardsize 3")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.pt"
+    save_checkpoint(path, random_network(4), {})
+    return path
+
+
+def htp(model: Path, *flags: str) -> list[str]:
+    code = "from hex_ai.cli import main; main()"
+    return [sys.executable, "-c", code, "htp", "--model", str(model), *flags]
+
+
+# Output to a pipe is buffered, wherever the tests themselves run.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def run_htp(model: Path, script: bytes, *flags: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        htp(model, *flags),
+        input=script,
+        capture_output=True,
+        env=BUFFERED,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_piped_script_is_answered_and_nothing_else_is_said(model: Path) -> None:
+    script = b"1 name\r\n\n# hm\nboardsize 3\n\xff\xfe\x00\ngenmove b\n2 quit\nname\n"
+    ended = run_htp(model, script, "--swap", "off", "--widths", "2,1")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    replies = ended.stdout.decode().split("\n\n")
+    assert replies[:2] == ["=1 hex_ai", "= "]
+    assert replies[2].startswith("? unknown command: ")
+    assert re.fullmatch("= [abc][123]", replies[3])
+    assert replies[4:] == ["=2 ", ""]
+
+
+@pytest.mark.parametrize("script", [b"", b"genmove bla"])
+def test_the_end_of_the_input_ends_it(script: bytes, model: Path) -> None:
+    ended = run_htp(model, script, "--board-size", "2")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.count(b"\n\n") == bool(script)
+
+
+def test_every_reply_comes_at_once(model: Path) -> None:
+    with subprocess.Popen(
+        htp(model),
+        env=BUFFERED,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for line, reply in (("1 name\n", "=1 hex_ai\n"), ("boardsize 2\n", "= \n")):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline() == reply
+            assert process.stdout.readline() == "\n"
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_an_asker_who_has_gone_is_no_error(model: Path) -> None:
+    with subprocess.Popen(
+        htp(model),
+        env=BUFFERED,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.write(b"name\nname\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("--swap maybe", "maybe"),
+        ("--widths 0", "0"),
+        ("--widths x", "x"),
+        ("--seconds 0", "seconds"),
+        ("--seconds nan", "seconds"),
+        ("--board-size 20", "20"),
+        ("--device bogus", "bogus"),
+        ("--model /nowhere/net.pt", "/nowhere/net.pt"),
+    ],
+)
+def test_bad_flags_are_named(
+    flags: str,
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from hex_ai import cli
+
+    monkeypatch.setattr(sys, "argv", ["hex-ai", "htp", *flags.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code not in (0, None)
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert named in line

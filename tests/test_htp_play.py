@@ -1,0 +1,273 @@
+"""How the HTP engine chooses moves, swaps and uses its time, beside the slow search."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+import torch
+from evaluators import Hashed, Toy
+from htp_player import CPU, RULES, WIDTHS, Player, slow_choice, stones_shown
+from inference_toys import HashEvaluator, random_network
+from reference import BLUE, RED, SlowBoard, cell_name, slow_search
+from slow_game import COLOURS, SlowGame
+from torch import Tensor
+
+from hex_ai.game.positions import Positions
+from hex_ai.htp import chooser as chooser_module
+from hex_ai.htp import engine as engine_module
+from hex_ai.htp.chooser import LADDER, Choice, Chooser, FixedWidthChooser, make_chooser
+from hex_ai.inference.inference_plan import InferencePlan
+from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.position_collector import Evaluator
+from hex_ai.value_utils import from_win_probability
+
+
+def random_boards(count: int, size: int, seed: int) -> Iterator[list[tuple[str, str]]]:
+    """Moves of either colour, in no order, that leave the game open."""
+    draw = random.Random(seed)
+    while count:
+        game, moves = SlowGame(size, "off"), list[tuple[str, str]]()
+        for _ in range(draw.randrange(size * size)):
+            colour, cell = draw.choice("bw"), draw.choice(game.legal_words() or ["a1"])
+            if game.play(COLOURS[colour], cell):
+                moves.append((colour, cell))
+        if not game.state.winner:
+            count -= 1
+            yield moves
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_moves_and_values_are_those_of_the_slow_search(size: int) -> None:
+    toy = Hashed(size)
+    for moves in random_boards(20, size, size):
+        for colour in "bw":
+            player, game = Player(toy, size, "off", WIDTHS), SlowGame(size, "off")
+            for who, cell in moves:
+                player.ask(f"play {who} {cell}")
+                game.play(COLOURS[who], cell)
+            board = SlowBoard(game.state.board.stones, COLOURS[colour])
+            cell, value = slow_choice(board, toy, WIDTHS)
+            chance = float(player.ask(f"hexai-win_probability {colour}").split()[0])
+            assert chance == pytest.approx((value + 1) / 2, abs=0.00051)
+            line = player.ask(f"hexai-variation {colour}").split()
+            assert line[0] == cell
+            assert value_at_end(board, line, toy) == pytest.approx(value)
+            assert player.ask(f"genmove {colour}") == cell
+
+
+def value_at_end(board: SlowBoard, line: list[str], toy: Toy) -> float:
+    """What the network says at the end of a line, as the first mover sees it."""
+    view = 1
+    for name in line:
+        cell = (int(name[1:]) - 1) * board.size + "abcdefgh".index(name[0])
+        row, col = board.place_of(cell)
+        board, view = board.play(row * board.size + col), -view
+    return view * (-1.0 if board.winner() else toy.slow(board)[1])
+
+
+def test_policy_and_values_are_painted_on_their_cells() -> None:
+    toy = Hashed(3)
+    player = Player(toy, 3, "off")
+    player.ask("play b b1")
+    board = SlowBoard.empty(3).play(1)
+    logits, _ = toy.slow(board)
+    weights = {cell: math.exp(logits[cell]) for cell in board.legal()}
+    names = {cell: cell_name(cell % 3 * 3 + cell // 3, 3) for cell in board.legal()}
+    policy = {names[cell]: w / math.fsum(weights.values()) for cell, w in weights.items()}
+    values = {names[cell]: (1 - toy.slow(board.play(cell))[1]) / 2 for cell in board.legal()}
+    shown_policy = {cell: chance for cell, chance in policy.items() if chance >= 0.005}
+    for command, wanted in (("hexai-policy", shown_policy), ("hexai-values w", values)):
+        words = player.ask(command).split()
+        shown = dict(zip(words[::2], map(float, words[1::2]), strict=True))
+        assert list(shown.values()) == sorted(shown.values(), reverse=True)
+        assert shown == pytest.approx(wanted, abs=0.0051)
+    searched = player.ask("hexai-search_values").split()
+    assert len(searched) == 2 * WIDTHS[0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_first_move_is_the_fairest_where_it_may_be_swapped(rule: str) -> None:
+    for seed in range(5):
+        toy, board = Hashed(seed), SlowBoard.empty(4)
+        values = {cell: -toy.slow(board.play(cell))[1] for cell in board.legal()}
+        fairest = min(values, key=lambda cell: (abs(values[cell]), cell))
+        wanted = cell_name(fairest, 4) if rule != "off" else slow_choice(board, toy, WIDTHS)[0]
+        assert Player(toy, 4, rule).ask("genmove b") == wanted
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_white_swaps_what_is_worth_less_than_nothing(rule: str) -> None:
+    toy, swapped = Hashed(5), 0
+    for cell in range(16):
+        board = SlowBoard.empty(4).play(cell)
+        wanted, value = slow_choice(board, toy, WIDTHS)
+        if rule != "off" and value < 0:
+            wanted, swapped = f"swap-{rule}", swapped + 1
+        player = Player(toy, 4, rule)
+        player.ask(f"play b {cell_name(cell, 4)}")
+        assert player.ask("reg_genmove w") == wanted
+        assert "swap" not in player.ask("reg_genmove b")
+        assert player.ask("genmove w") == wanted
+    assert (swapped > 0) == (rule != "off")
+
+
+def test_swap_pieces_mirrors_the_stone_and_black_moves_next() -> None:
+    player = Player(size=3)
+    player.script("play b b1", "play w swap-pieces")
+    assert stones_shown(player.ask("showboard")) == [0, 0, 0, -1, 0, 0, 0, 0, 0]
+    assert player.engine.game.board.mover == RED
+    assert player.engine.game.board.swapped
+    player.refused("play b swap-pieces")
+    player.refused("play w swap-pieces")
+    player.script("play b b1", "undo", "undo")
+    assert stones_shown(player.ask("showboard")) == [0, 1, 0, 0, 0, 0, 0, 0, 0]
+    player.ask("play w swap-pieces")
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"),
+    [("pieces", "swap"), ("pieces", "swap-sides"), ("sides", "SWAP-PIECES"), ("sides", "swap")],
+)
+def test_swap_sides_moves_no_stone_and_white_moves_next(rule: str, word: str) -> None:
+    player = Player(size=3, rule=rule)
+    player.script("play b b1", f"play w {word}")
+    assert stones_shown(player.ask("showboard")) == [0, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert player.engine.game.board.mover == BLUE
+    player.refused(f"play w {word}")
+    assert "swap" not in player.ask("all_legal_moves")
+    assert "swap" not in player.ask("genmove w")
+
+
+def test_what_hexgui_sends() -> None:
+    """In its order; after a swap it sets the board up again, in the order of the cells."""
+    player = Player(size=11)
+    player.script("name", "version", "hexgui-analyze_commands", "boardsize 5 5", "clear_board")
+    player.script("play black c2", "showboard", "play white d4", "showboard", "undo", "showboard")
+    player.script("clear_board", "play white b3", "showboard")
+    assert "swap" not in player.ask("genmove black")
+    player.script("undo", "play black c3", "showboard", "genmove white", "undo", "undo")
+    assert player.engine.game.board.stones.count(0) == 24
+    scan = ("a1 b", "b1 b", "c1 w", "a2 w", "b2 b", "e5 w")
+    player.ask("clear_board")
+    for words in scan:
+        point, colour = words.split()
+        player.ask(f"play {colour} {point}")
+    shown = stones_shown(player.ask("showboard"))
+    assert [shown[k] for k in (0, 1, 2, 5, 6, 24)] == [1, 1, -1, -1, 1, -1]
+    player.script("genmove black", "quit")
+    assert player.session.over
+
+
+def test_win_probability_is_the_value_seen_otherwise() -> None:
+    player = Player(Hashed(9), 3, "off")
+    words = player.ask("hexai-win_probability w").split()
+    value = slow_search(SlowBoard(SlowBoard.empty(3).stones, BLUE), WIDTHS, Hashed(9).slow)
+    assert words[1:] == ["for", "white"]
+    assert float(from_win_probability(torch.tensor(float(words[0])))) == pytest.approx(
+        value.root_value, abs=0.0011
+    )
+
+
+class Recorder:
+    """A chooser that notes the seconds it is given."""
+
+    def __init__(self, inner: Chooser) -> None:
+        self.inner, self.given = inner, list[float | None]()
+
+    def choose(self, position: Positions, seconds: float | None) -> Choice:
+        self.given.append(seconds)
+        return self.inner.choose(position, None)
+
+
+def test_the_clock_is_shared_out_and_fixed_seconds_come_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorders: list[Recorder] = []
+
+    def recorded(evaluator: Evaluator, device: torch.device, widths: tuple[int, ...]) -> Chooser:
+        recorders.append(Recorder(make_chooser(evaluator, device, widths)))
+        return recorders[-1]
+
+    monkeypatch.setattr(engine_module, "make_chooser", recorded)
+    player = Player(size=11, rule="off")
+    given = recorders[0].given
+    player.script("genmove b", "time_left w 300 0", "genmove b", "time_left b 300 0", "genmove b")
+    assert given[:2] == [None, None]
+    assert given[2] == pytest.approx(0.8 * 300 / math.ceil(119 / 4))
+    player.script("time_left b 10 1", "genmove b", "genmove b", "time_left b 0 0", "genmove b")
+    assert given[3] == pytest.approx(8)
+    assert 7 < (given[4] or 0) < 8
+    assert given[5] == 0
+    player.script("time_settings 60 0 0", "time_left b 100", "genmove b", "genmove w")
+    assert given[6] == pytest.approx(0.8 * 100 / math.ceil(115 / 4))
+    assert given[7] == pytest.approx(0.8 * 60 / math.ceil(114 / 4))
+    player.script("clear_board", "genmove b", "time_settings 0 30 5", "genmove b")
+    assert given[8] == pytest.approx(0.8 * 60 / math.ceil(121 / 4))
+    assert given[9] == pytest.approx(0.8 * 30 / 5)
+    player.script("time_settings 0 1 0", "genmove b", "time_left b 9 1", "param_search seconds 2")
+    assert given[10] is None
+    player.ask("genmove b")
+    assert recorders[1].given == [2.0]
+
+
+class Slow:
+    """A toy that moves a clock of its own: so much a call and so much a row."""
+
+    def __init__(self, a_call: float, a_row: float) -> None:
+        self.inner, self.now = HashEvaluator(), 100.0
+        self.a_call, self.a_row, self.rows = a_call, a_row, 0
+
+    def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:
+        self.now += self.a_call + self.a_row * len(positions)
+        self.rows += len(positions)
+        return self.inner.batch_infer(positions)
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("a_call", "a_row"), [(0.01, 0.001), (0.0, 0.002), (0.05, 0.0001)])
+def test_a_search_of_given_seconds_never_takes_longer(
+    a_call: float, a_row: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(a_call, a_row)
+    monkeypatch.setattr(chooser_module.time, "monotonic", lambda: slow.now)
+    chooser, rows = FixedWidthChooser(slow, CPU, WIDTHS), list[int]()
+    least = 2 * (a_call + 2 * a_row)
+    for seconds in (least, 0.2, 0.5, 1.0, 2.0, 5.0, 2.0, 0.3):
+        started, before = slow.now, slow.rows
+        chooser.choose(Positions.empty(1, 9), seconds)
+        assert slow.now - started <= seconds
+        rows.append(slow.rows - before)
+    assert all(less <= more for less, more in pairwise(rows[:6]))
+    assert rows[5] > 10 * rows[1]
+    assert rows[7] < rows[6]
+
+
+def test_a_ladder_of_real_seconds_is_honoured() -> None:
+    plan = InferencePlan("cpu", "eager", "float32", (16, 64), torch.get_num_threads())
+    inference = ModelInference(random_network(1), plan)
+    player = Player(inference, 7, "off", seconds=0.4)
+    player.ask("hexai-policy")
+    for _ in range(3):
+        started = time.monotonic()
+        player.ask("genmove b")
+        assert time.monotonic() - started < 0.44 + 0.4  # a busy machine may stumble once
+
+
+def test_the_ladder_is_of_usable_widths_and_climbs() -> None:
+    sizes = [chooser_module._requests(widths) for widths in LADDER]
+    assert sizes == sorted(sizes)
+    for widths in LADDER:
+        FixedWidthChooser(Hashed(1), CPU, widths)
+
+
+def test_no_time_at_all_still_gives_a_move() -> None:
+    player = Player(rule="off")
+    player.ask("time_left b 0 0")
+    assert player.ask("genmove b") in {cell_name(cell, 4) for cell in range(16)}

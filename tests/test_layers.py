@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent.parent / "hex_ai"
 # Each line is a floor, the lowest first. Every module of the package stands on exactly one.
 FLOORS = """
 errors interrupts
-atomic_files game.positions game.notation value_utils htp.protocol htp.clock
+atomic_files commands.output game.positions game.notation value_utils htp.protocol htp.clock
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
 bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
 inference.resnet18 inference.evaluation_cache selfplay.record_table
@@ -27,7 +27,7 @@ bench_modes training.trainer training.window
 bench training.learning training.fitting
 training.curves arena.match arena.foreign
 arena.specs arena.ladder
-learning_commands
+commands.playing commands.games commands.measuring commands.learning
 cli
 """
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.replay import find_faults
+from hex_ai.training import fitting
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import (
@@ -36,6 +37,16 @@ from hex_ai.training.schedule import (
     next_size,
 )
 from hex_ai.training.window import LEAST, MOST, Window, limit
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small are slower with two threads, and much slower beside another process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 Share = Callable[[int, int], int]
 
@@ -136,6 +147,7 @@ def rounds_noted(folder: Path) -> int:
         return 0
 
 
+@pytest.mark.timeout(400)
 def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
     """Every other stop is an interrupt, which must end in order."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -143,7 +155,7 @@ def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
     _, said = run.communicate(timeout=100)
     assert run.returncode == 0, said
     draw, seen = random.Random(4), 0
-    for number in range(share(3, 10)):
+    for number in range(share(2, 10)):
         run = start(cut)
         seen = rounds_noted(cut)
         while run.poll() is None and rounds_noted(cut) <= seen:
@@ -350,3 +362,58 @@ def test_bad_flags_end_in_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert named in line
+
+
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str]:
+    """Exit status and standard output of a command."""
+    monkeypatch.setattr(sys, "argv", ["hex-ai", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(str(ended.value.code)), capsys.readouterr().out
+
+
+def test_stored_games_alone_teach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fitting, "REPORTED_EVERY", 20)
+    learn(tmp_path / "run", 96)
+    folders = [str(tmp_path / "run" / "games" / name) for name in ("3x3", "4x4")]
+    path = tmp_path / "net.pt"
+    small = ["--channels", "8", "--blocks", "1", "--batch", "32", "--learning-rate", "0.01"]
+    status, said = command(
+        monkeypatch, capsys, "train", *folders, "--out", str(path), "--passes", "8", *small
+    )
+    assert status == 0
+    steps = [line.split() for line in said.splitlines() if line.startswith("step")]
+    policy, value = ([float(words[k]) for words in steps] for k in (5, 7))
+    assert policy[-1] < 0.9 * policy[0]
+    assert value[-1] < value[0]
+    assert load_checkpoint(path).network.config == NetworkConfig(8, 1)
+    again = command(
+        monkeypatch, capsys, "train", folders[0], "--out", str(path), "--init", str(path),
+        "--passes", "0.1",
+    )  # fmt: skip
+    assert again[0] == 0
+    for bad in (["--passes", "0"], ["--batch", "0"], ["--learning-rate", "nan"]):
+        assert command(monkeypatch, capsys, "train", *folders, "--out", str(path), *bad)[0] == 2
+    assert command(monkeypatch, capsys, "train", str(tmp_path), "--out", str(path))[0] == 6
+
+
+def test_the_ladder_rates_and_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    learn(tmp_path, 36)
+    flags = ["--games", "4", "--checkpoints", "3", "--search-widths", "policy"]
+    status, said = command(monkeypatch, capsys, "ladder", str(tmp_path), *flags)
+    assert status == 0
+    ladder = json.loads((tmp_path / "ladder.json").read_text())
+    assert ladder["board_size"] == 4
+    assert [rung["games"] for rung in ladder["rungs"]] == [0, 24, 36]
+    assert ladder["rungs"][0]["elo"] == 0
+    assert said.count("Elo") == 3
+    assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
+    assert command(monkeypatch, capsys, "ladder", str(tmp_path / "none"), *flags)[0] == 6
+    assert command(monkeypatch, capsys, "ladder", str(tmp_path), "--checkpoints", "1")[0] == 2

@@ -5,6 +5,7 @@ Everything is seeded; a test that depends on draws says with what odds another s
 
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ from hex_ai.errors import EngineError, HexAIError, IllegalMoveError, SettingErro
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.inference.checkpoint import save_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small are slower with two threads, and much slower beside another process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 TOY = Path(__file__).parent / "htp_toy.py"
 

@@ -1,4 +1,4 @@
-"""The commands that learn and measure strength; `hex_ai.cli` puts them beside the others."""
+"""The commands that learn, and that measure strength."""
 
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -7,7 +7,6 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
 from hex_ai.arena.foreign import HtpPlayer
 from hex_ai.arena.ladder import draw_ladder, ladder_json, rate_run
@@ -16,10 +15,12 @@ from hex_ai.arena.players import Player
 from hex_ai.arena.rating import Sprt
 from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.bench_plots import require_plots
+from hex_ai.commands.output import err, out
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
+from hex_ai.inference.foreign_weights import import_weights
 from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted
@@ -30,9 +31,6 @@ from hex_ai.training.fitting import FitReport, FitSettings, fit_games
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.run_folder import read_notes
 from hex_ai.training.schedule import LearnSettings, Length
-
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, highlight=False)
 
 DEFAULTS = LearnSettings()
 
@@ -252,3 +250,13 @@ def _sprt(text: str) -> Sprt:
     except ValueError as error:
         raise SettingError(f"{text!r} is not two Elo leads such as '0,50'") from error
     return Sprt(low, high)
+
+
+def import_(
+    old: Annotated[Path, typer.Argument(help="weights saved elsewhere with torch.save")],
+    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
+    architecture: Annotated[str, typer.Option(help="what they are weights of")] = "resnet18",
+) -> None:
+    """Turn other people's weights into a checkpoint."""
+    digest = save_checkpoint(output, import_weights(old, architecture), {"imported": old.name})
+    out.print(f"{output}: {architecture} {digest[:16]}")

@@ -1,0 +1,85 @@
+"""The commands that look at stored games."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hex_ai.board_svg import board_svg
+from hex_ai.board_text import board_text
+from hex_ai.commands.output import out, say
+from hex_ai.errors import RecordError, StoreError
+from hex_ai.formats.games import FORMATS, position_at, store_lines, written_games
+from hex_ai.selfplay.game_store import (
+    read_run,
+    read_shard,
+    read_summary,
+    shard_paths,
+    write_text,
+)
+from hex_ai.selfplay.replay import find_faults
+
+Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
+
+
+def show(
+    source: Annotated[
+        str, typer.Argument(help="folder of a run, TRMPH line, HexWorld link, or SGF file")
+    ],
+    game: Annotated[int, typer.Option(help="id of the game in the folder or file")] = 0,
+    ply: Annotated[int | None, typer.Option(help="plies to play; default: all")] = None,
+    svg: Annotated[Path | None, typer.Option(help="draw it into this file instead")] = None,
+) -> None:
+    """Show a game's board."""
+    position, last, caption = position_at(source, game, ply)
+    if svg is not None:
+        write_text(svg, board_svg(position, last))
+        return
+    out.print(board_text(position, last))
+    out.print(caption)
+
+
+def export(
+    folder: Folder,
+    to: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = "trmph",
+    output: Annotated[
+        Path | None, typer.Option("--out", help="folder to write a file a game into instead")
+    ] = None,
+) -> None:
+    """Print the games of a run, one a line, in game-id order."""
+    lines = written_games(folder, to)
+    if output is not None:
+        store_lines(lines, output, to)
+        return
+    for _, line in lines:
+        say(line)
+
+
+def verify(folder: Folder) -> None:
+    """Play every stored game again and check records, ids, winners and digests."""
+    run = read_run(folder)
+    if run is None:
+        raise StoreError(f"{folder}: holds no run")
+    faults, seen = [], set[int]()
+    for path in shard_paths(folder):
+        games = read_shard(path)
+        faults += find_faults(games)
+        for game in games:
+            if game.game_id in seen:
+                faults.append(f"game {game.game_id}: stored twice")
+            if game.network != run["network"].get("digest"):
+                faults.append(f"game {game.game_id}: played by another network")
+            if game.board_size != run["settings"].get("board_size"):
+                faults.append(f"game {game.game_id}: of another board size")
+            seen.add(game.game_id)
+    summary = read_summary(folder)
+    if summary is not None:
+        wanted = range(summary["first_game"], summary["first_game"] + summary["num_games"])
+        faults += [f"game {game_id}: missing" for game_id in wanted if game_id not in seen]
+        faults += [f"game {game_id}: not asked for" for game_id in seen if game_id not in wanted]
+    for fault in faults[:20]:
+        say(fault)
+    if faults:
+        raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
+    state = "complete" if summary else "not finished yet"
+    say(f"{len(seen)} games, no faults, {state}")

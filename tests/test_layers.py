@@ -10,7 +10,7 @@ FLOORS = """
 errors interrupts
 atomic_files game.positions game.notation value_utils
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
-bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping
+bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping game.threats
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 inference.weight_files selfplay.replay selfplay.summary
 inference.checkpoint inference.foreign_weights selfplay.game_store

@@ -1,12 +1,12 @@
-"""An exact solver for small boards, on bit masks: it judges searches, so it shares no code with them.
+"""An exact solver for small boards, on bit masks. It judges searches, so it shares no code.
 
-A board is kept with a rim and one column more, so that nothing is near what lies beyond a border,
-and a set of cells is the integer with their bits set. Red owns the top and bottom rim and joins them, Blue the left and right one. The corners
-are nobody's.
+A board is kept with a rim and one column more, so that nothing is near what lies beyond a border.
+A set of cells is the integer with their bits set. Red owns the top and bottom rim and joins them,
+Blue the left and right one. The corners are nobody's.
 
-Every win is found with its *carrier*: the empty cells that it depends on. Whatever stands elsewhere,
-the win holds. So if a move loses to a win with carrier C, all moves outside C lose to it as well,
-and only those within every carrier found so far remain to be tried.
+Every win is found with its *carrier*: the empty cells that it depends on. Whatever stands
+elsewhere, the win holds. So if a move loses to a win with carrier C, all moves outside C lose to it
+as well, and only those within every carrier found so far remain to be tried.
 """
 
 from functools import cache

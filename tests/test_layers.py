@@ -10,6 +10,7 @@ FLOORS = """
 errors interrupts
 atomic_files game.positions game.notation value_utils
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
+inference.proof_tree inference.cell_sets inference.position_pool
 bare_speed board_text board_svg report_text bench_plots formats.trmph selfplay.stopping game.threats
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 inference.weight_files selfplay.replay selfplay.summary
@@ -17,7 +18,7 @@ inference.checkpoint inference.foreign_weights selfplay.game_store
 inference.model_inference
 inference.tuning
 inference.position_collector
-inference.fixed_tree_search selfplay.openings
+inference.fixed_tree_search selfplay.openings inference.timed_search
 selfplay.lane
 selfplay.lanes
 selfplay.selfplay_engine

@@ -138,9 +138,7 @@ def _wins(labels: Tensor, size: int) -> _Wins:
     chained = chain.tied[:, -2] | by_template.any(1)
     carriers = used | (_cells_of_template(by_template, size) & free)
     count = len(labels)
-    chain_carrier = torch.where(
-        chained[:count, None], carriers[:count], carriers[count:].flip(1)
-    )
+    chain_carrier = torch.where(chained[:count, None], carriers[:count], carriers[count:].flip(1))
     either = chained[:count] | chained[count:]
     raw = both_ways == both_ways.shape[1]
     return _Wins(

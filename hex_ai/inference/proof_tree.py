@@ -8,9 +8,10 @@ Cells are counted in the tree's *frame*, the board as the first root's mover see
 and proofs are the view of the node's own mover. Positions reached by several orders of moves are
 one node with several parents.
 
-A node keeps the moves that may still win, its `must`. A move that loses to a win with carrier C rules
-out every move outside C, so each refutation cuts `must` down to C (Hayward's must-play region).
-Nothing left: the node is lost, and the carriers used make up that of the opponent's win.
+A node keeps the moves that may still win, its `must`. A move that loses to a win with carrier C
+rules out every move outside C, so each refutation cuts `must` down to C: Hayward's
+must-play region. Nothing left: the node is lost, and the carriers used make up that of the
+opponent's win.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class TreeSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.exploration < math.inf or not 0 <= self.unseen <= 2:
-            raise SettingError(f"exploration {self.exploration} or unseen {self.unseen} is unusable")
+            raise SettingError(
+                f"exploration {self.exploration} or unseen {self.unseen} is unusable"
+            )
 
 
 class Edge:
@@ -98,6 +101,11 @@ class Node:
         self.network = self.value = 0.0
         self.proof = UNKNOWN
         self.parents: list[tuple[Node, int]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing is known of it yet."""
+        return not self.ready and not self.proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +177,7 @@ class ProofTree:
         else:
             node.ruled.append((verdict.must, verdict.threats))
 
-    def evaluate(
-        self, node: Node, cells: NDArray[Any], priors: NDArray[Any], value: float
-    ) -> None:
+    def evaluate(self, node: Node, cells: NDArray[Any], priors: NDArray[Any], value: float) -> None:
         """Takes in an evaluation: int16 and float32 `[A]`, best prior first, and the value."""
         node.cells, node.priors = cells, priors
         node.network = value
@@ -221,11 +227,8 @@ class ProofTree:
         """Adds the move at this place, with its node unless another order of moves made it."""
         cell = int(node.cells[place])
         node.next = place + 1
-        first, second = node.stones
-        stones = (first, second | 1 << cell) if node.turned else (first | 1 << cell, second)
-        child = self.nodes.get(stones)
-        if child is None:
-            child = self.nodes[stones] = Node(stones, not node.turned)
+        child = _child_of(node, cell)
+        child = self.nodes.setdefault(child.stones, child)
         child.parents.append((node, cell))
         edge = Edge(cell, float(node.priors[place]), child)
         node.edges.append(edge)
@@ -237,11 +240,8 @@ class ProofTree:
         A move nobody looked at makes a new tree.
         """
         before = list(self.nodes.values())
-        edge = next((edge for edge in self.root.edges if edge.cell == cell), None)
-        if edge is None:
-            self.root = _child_of(self.root, cell)
-        else:
-            self.root = edge.child
+        edge = _edge_of(self.root, cell)
+        self.root = edge.child if edge else _child_of(self.root, cell)
         self.nodes = _reachable(self.root)
         kept = set(map(id, self.nodes.values()))
         for node in self.nodes.values():
@@ -253,6 +253,32 @@ def best_edge(node: Node) -> Edge | None:
     """The move of a node that is most looked at; in a lost one, the most before it was refuted."""
     edges = [edge for edge in node.edges if node.must >> edge.cell & 1] or node.edges
     return max(edges, key=lambda edge: (edge.visits, -edge.child.value, edge.prior), default=None)
+
+
+def expected_line(root: Node) -> list[int]:
+    """The moves that both sides are expected to play, in the frame."""
+    cells: list[int] = []
+    node: Node | None = root
+    while node is not None and (node.move >= 0 or node.ready):
+        edge = best_edge(node)
+        if node.proof == WON:
+            edge = _edge_of(node, node.move)
+            cells.append(node.move)
+        else:
+            cells.append(edge.cell if edge else _likeliest(node))
+        node = edge.child if edge else None
+    return cells
+
+
+def _edge_of(node: Node, cell: int) -> Edge | None:
+    return next((edge for edge in node.edges if edge.cell == cell), None)
+
+
+def _likeliest(node: Node) -> int:
+    """The policy's favourite among the moves not ruled out, or among all legal ones."""
+    first, second = node.stones
+    legal = [cell for cell in map(int, node.cells) if not (first | second) >> cell & 1]
+    return next((cell for cell in legal if node.must >> cell & 1), legal[0])
 
 
 def _settles(parent: Node, cell: int, child: Node) -> bool:

@@ -7,8 +7,8 @@ One `TimedSearch` keeps a tree a game, for any number of games of one size:
     search.advance(found.moves)
 
 A round sends a few leaves of every game through `threats` and, where that decides nothing, through
-the collector; the trees take in the answers, all games in lockstep. How many leaves a game sends depends
-on that game alone, so its tree does not depend on its neighbours (but for a budget of time).
+the collector; the trees take in the answers, all games in lockstep. How many leaves a game sends
+depends on that game alone, so its tree does not depend on its neighbours, unless time is short.
 
 Axes: `G` games, `A = N * N` moves, `B` leaves of a round.
 """
@@ -21,25 +21,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
 from hex_ai.game.positions import Positions
 from hex_ai.game.threats import resolve
+from hex_ai.inference.cell_sets import Frame, as_integers
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Collector
 from hex_ai.inference.position_pool import PositionPool
 from hex_ai.inference.proof_tree import (
-    LOST,
     WON,
     Descent,
-    Edge,
     Node,
     ProofTree,
     TreeSettings,
     Verdict,
-    best_edge,
+    expected_line,
 )
 
 # A share of the policy that goes to all cells alike, so that no move is out of reach.
@@ -137,12 +135,19 @@ class TimedSearch:
         self._pool = PositionPool(
             positions.size, max(self.settings.max_nodes, len(positions)), positions.device
         )
-        self._views = _Views(positions.size)
+        self._frame = Frame(positions.size)
         self._games = [
             _Game(ProofTree(stones, self.settings.tree)) for stones in self._stones(positions)
         ]
 
-    def search(self, *, evaluations: int | None = None, seconds: float | None = None) -> SearchResult:
+    @property
+    def trees(self) -> list[ProofTree]:
+        """Each game's tree."""
+        return [game.tree for game in self._games]
+
+    def search(
+        self, *, evaluations: int | None = None, seconds: float | None = None
+    ) -> SearchResult:
         """Searches until the budget is used up or every root is proven.
 
         Args:
@@ -171,7 +176,7 @@ class TimedSearch:
         """
         self.positions.require_legal(moves)
         for game, move in zip(self._games, moves.tolist(), strict=True):
-            cell = self._views.to_frame(move, game.tree.root.turned)
+            cell = self._frame.cell(move, game.tree.root.turned)
             self._pool.drop(game.tree.advance(cell))
         self.positions = self.positions.play(moves)
 
@@ -191,65 +196,65 @@ class TimedSearch:
 
     def _stones(self, positions: Positions) -> list[tuple[int, int]]:
         stones = positions.stones().flatten(1).cpu().numpy()
-        return list(zip(_as_integers(stones > 0), _as_integers(stones < 0), strict=True))
+        return list(zip(as_integers(stones > 0), as_integers(stones < 0), strict=True))
 
     def _start(self) -> None:
         """Evaluates the roots that are not yet, proven or not: a lost one needs the policy too."""
-        new = [game for game in self._games if not game.tree.root.ready]
-        fresh = [n for n, game in enumerate(self._games) if game.tree.root.row < 0]
-        if fresh:
-            roots = self.positions[torch.tensor(fresh, device=self.positions.device)]
-            self._judge([(self._games[n].tree, self._games[n].tree.root) for n in fresh], roots)
+        new = [number for number, game in enumerate(self._games) if game.tree.root.row < 0]
         if new:
-            self._ask(new, [game.tree.root for game in new])
+            roots = self.positions[torch.tensor(new, device=self.positions.device)]
+            self._judge([(self._games[n].tree, self._games[n].tree.root) for n in new], roots)
+        self._ask([(game, game.tree.root) for game in self._games if not game.tree.root.ready])
 
     def _go_on(self, budget: _Budget) -> None:
         """Rounds, until the budget is used up."""
-        slowest = 0.0
-        while True:
+        leaves, seconds_a_leaf = self.settings.leaves, 0.0
+        while leaves:
             started = self._clock()
-            leaves = self.settings.leaves
-            if started + slowest > budget.deadline:
-                return
             sent = [
                 (game, descent)
                 for game in self._games
                 for descent in _descents(game, budget.left(game.evaluations, leaves))
             ]
-            if not sent or self._pool.room < len(sent):
-                for game, descent in sent:
-                    game.tree.end(descent, counted=False)
+            if not self._round(sent):
                 return
-            self._round(sent)
-            slowest = self._clock() - started
+            now = self._clock()
+            seconds_a_leaf = max(0.5 * seconds_a_leaf, (now - started) / len(sent))
+            leaves = self._affordable(budget.deadline - now, seconds_a_leaf)
 
-    def _round(self, sent: list[tuple[_Game, Descent]]) -> None:
-        """Values all leaves that were sent, and backs them up."""
-        fresh = [(game, d.leaf) for game, d in sent if d.leaf.row < 0 and not d.leaf.proof]
-        fresh = list({id(leaf): (game, leaf) for game, leaf in fresh}.values())
-        self._expand(fresh)
-        counted = {id(leaf) for _, leaf in fresh}
-        for game, descent in sent:
-            new = id(descent.leaf) in counted
-            counted.discard(id(descent.leaf))
-            game.tree.end(descent, counted=new)
+    def _affordable(self, seconds: float, seconds_a_leaf: float) -> int:
+        """Leaves a game that the next round may send: fewer, if there is no time for all."""
+        wanted = self.settings.leaves
+        total = seconds_a_leaf * len(self._games)
+        return wanted if wanted * total <= seconds else max(0, int(seconds / total))
+
+    def _round(self, sent: list[tuple[_Game, Descent]]) -> bool:
+        """Values all leaves that were sent, and backs them up; whether there was room for it."""
+        open_ones = {id(d.leaf): (g, d.leaf) for g, d in sent if d.leaf.is_open}
+        room = self._pool.room >= len(open_ones)
+        fresh = open_ones.copy() if room else {}
+        try:
+            self._expand(list(fresh.values()))
+        finally:
+            for game, descent in sent:
+                # Others that met the same leaf have learnt nothing more.
+                first = fresh.pop(id(descent.leaf), None) is not None
+                game.tree.end(descent, counted=first and not descent.leaf.is_open)
+        return room and bool(sent)
 
     def _expand(self, fresh: list[tuple[_Game, Node]]) -> None:
-        """Plays the moves that lead to new nodes, and finds out what there is to know of them."""
-        if not fresh:
-            return
-        moves = []
-        for _, leaf in fresh:
-            parent, cell = leaf.parents[-1]
-            moves.append((parent.row, self._views.to_frame(cell, parent.turned)))
-        parents, cells = zip(*moves, strict=True)
-        positions = self._pool.read(list(parents))
-        positions = positions.play(torch.tensor(cells, device=positions.device))
-        self._judge([(game.tree, leaf) for game, leaf in fresh], positions)
-        open_ones = [(game, leaf) for game, leaf in fresh if not leaf.proof]
-        if open_ones:
-            games, leaves = zip(*open_ones, strict=True)
-            self._ask(list(games), list(leaves))
+        """Finds out what there is to know of leaves that are open."""
+        new = [(game.tree, leaf) for game, leaf in fresh if leaf.row < 0]
+        if new:
+            self._judge(new, self._played([leaf for _, leaf in new]))
+        self._ask([(game, leaf) for game, leaf in fresh if not leaf.proof])
+
+    def _played(self, leaves: list[Node]) -> Positions:
+        """The positions of new nodes, by playing the moves that lead to them."""
+        steps = [leaf.parents[-1] for leaf in leaves]
+        moves = [self._frame.cell(cell, parent.turned) for parent, cell in steps]
+        parents = self._pool.read([parent.row for parent, _ in steps])
+        return parents.play(torch.tensor(moves, device=parents.device))
 
     def _judge(self, nodes: list[tuple[ProofTree, Node]], positions: Positions) -> None:
         """Stores new nodes, and takes in what can be said of them without the network."""
@@ -257,7 +262,7 @@ class TimedSearch:
         turned = np.array([node.turned for _, node in nodes])
         found = resolve(positions)
         sets = (
-            _as_integers(self._views.turn(part.cpu().numpy(), turned))
+            as_integers(self._frame.turn(part.cpu().numpy(), turned))
             for part in (found.carriers, found.must, found.threats)
         )
         moves = found.moves.tolist()
@@ -265,24 +270,24 @@ class TimedSearch:
             nodes, rows, found.proven.tolist(), moves, *sets, strict=True
         ):
             node.row = row
-            move = self._views.to_frame(move, node.turned) if proof == WON else -1
+            move = self._frame.cell(move, node.turned) if proof == WON else -1
             tree.judge(node, Verdict(proof, carrier, must, threats, move))
 
-    def _ask(self, games: list[_Game], nodes: list[Node]) -> None:
+    def _ask(self, asked: list[tuple[_Game, Node]]) -> None:
         """Asks the collector about nodes, and gives them the answers."""
-        positions = self._pool.read([node.row for node in nodes])
+        if not asked:
+            return
+        positions = self._pool.read([node.row for _, node in asked])
         answers: list[Tensor] = []
         self._collector.request_policy(positions, answers.append)
         self._collector.request_value(positions, answers.append)
         self._collector.process_batches()
         logits, values = answers
-        legal = positions.legal_moves()
-        priors, cells = log_priors(logits, legal).exp().sort(dim=1, descending=True, stable=True)
-        priors = (1 - UNIFORM_SHARE) * priors + UNIFORM_SHARE / legal.sum(1, keepdim=True)
-        turned = np.array([node.turned for node in nodes])
-        places = self._views.cells(cells.cpu().numpy(), turned)
+        priors, order = _shares(logits, positions.legal_moves())
+        turned = np.array([node.turned for _, node in asked])
+        cells = self._frame.cells(order.cpu().numpy(), turned)
         shares = priors.float().cpu().numpy()
-        for game, node, *answer in zip(games, nodes, places, shares, values.tolist(), strict=True):
+        for (game, node), *answer in zip(asked, cells, shares, values.tolist(), strict=True):
             game.tree.evaluate(node, *answer)
             game.evaluations += 1
 
@@ -305,37 +310,10 @@ class TimedSearch:
         root, moves = game.tree.root, self.positions.moves
         visits, q = np.zeros(moves, np.int64), np.full(moves, np.nan, np.float32)
         for edge in root.edges:
-            cell = self._views.to_frame(edge.cell, root.turned)
+            cell = self._frame.cell(edge.cell, root.turned)
             visits[cell], q[cell] = edge.visits, -edge.child.value
-        line = [self._views.to_frame(cell, root.turned) for cell in _line(root)]
+        line = [self._frame.cell(cell, root.turned) for cell in expected_line(root)]
         return line[0], root.value, root.proof, visits, q, tuple(line)
-
-
-class _Views:
-    """Cells between a tree's frame and a node's own view, which is that or its transpose."""
-
-    def __init__(self, size: int) -> None:
-        straight = np.arange(size * size, dtype=np.int16)
-        self._size = size
-        self._maps = np.stack((straight, straight.reshape(size, size).T.ravel()))
-
-    def to_frame(self, cell: int, turned: bool) -> int:
-        """A node's cell in the frame, or the other way round."""
-        return cell % self._size * self._size + cell // self._size if turned else cell
-
-    def cells(self, cells: NDArray[Any], turned: NDArray[Any]) -> NDArray[Any]:
-        """The same for rows of cells, `[B, K]`, each of a node that is turned or not, `[B]`."""
-        return self._maps[turned.astype(np.intp)[:, None], cells]
-
-    def turn(self, sets: NDArray[Any], turned: NDArray[Any]) -> NDArray[Any]:
-        """The same for rows of marks, `[B, A]`."""
-        return np.take_along_axis(sets, self._maps[turned.astype(np.intp)].astype(np.intp), 1)
-
-
-def _as_integers(sets: NDArray[Any]) -> list[int]:
-    """Each row of marks, bool `[B, A]`, as an integer with bit k for cell k."""
-    packed = np.packbits(sets, axis=1, bitorder="little")
-    return [int.from_bytes(row.tobytes(), "little") for row in packed]
 
 
 def _descents(game: _Game, wanted: int) -> list[Descent]:
@@ -357,30 +335,11 @@ def _descents(game: _Game, wanted: int) -> list[Descent]:
     return found
 
 
-def _line(root: Node) -> list[int]:
-    """The moves that both sides are expected to play, in the frame."""
-    cells: list[int] = []
-    node: Node | None = root
-    while node is not None and (node.move >= 0 or node.ready):
-        edge = best_edge(node)
-        if node.proof == WON:
-            edge = _edge_of(node, node.move)
-            cells.append(node.move)
-        else:
-            cells.append(edge.cell if edge else _likeliest(node))
-        node = edge.child if edge else None
-    return cells
-
-
-def _edge_of(node: Node, cell: int) -> Edge | None:
-    return next((edge for edge in node.edges if edge.cell == cell), None)
-
-
-def _likeliest(node: Node) -> int:
-    """The policy's favourite among the moves not ruled out, or among all legal ones."""
-    first, second = node.stones
-    legal = [cell for cell in map(int, node.cells) if not (first | second) >> cell & 1]
-    return next((cell for cell in legal if node.must >> cell & 1), legal[0])
+def _shares(logits: Tensor, legal: Tensor) -> tuple[Tensor, Tensor]:
+    """The policy `[B, A]`, largest share first, and the cells in that order; illegal ones last."""
+    policy = log_priors(logits, legal).exp()
+    mixed = (1 - UNIFORM_SHARE) * policy + UNIFORM_SHARE * legal / legal.sum(1, keepdim=True)
+    return mixed.sort(dim=1, descending=True, stable=True)
 
 
 def _require_budget(evaluations: int | None, seconds: float | None) -> None:

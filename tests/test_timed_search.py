@@ -108,7 +108,7 @@ def assert_sound(node: Node, size: int) -> int:
 
 
 def test_proofs_inside_the_tree_hold_within_their_carriers() -> None:
-    search = TimedSearch(random_roots(12, 4, 3, CPU), PositionCollector(Hashed(8)))
+    search = TimedSearch(random_roots(40, 4, 3, CPU), PositionCollector(Hashed(8)))
     search.search(evaluations=PLENTY)
     nodes = [node for tree in search.trees for node in tree.nodes.values()]
     assert sum(assert_sound(node, 4) for node in nodes) > 100
@@ -196,19 +196,33 @@ def test_the_root_is_evaluated_however_short_the_time() -> None:
 
 
 def test_trees_are_kept_from_move_to_move() -> None:
-    roots = Positions.empty(4, 5)
-    search = TimedSearch(roots, PositionCollector(Hashed(2)))
+    """The node behind the move played is the next root, with all that was found behind it."""
+    search = TimedSearch(Positions.empty(4, 6), PositionCollector(Hashed(2)))
     found = search.search(evaluations=80)
-    move = found.moves
-    behind = found.visits.gather(1, move[:, None])[:, 0]
-    search.advance(move)
+    search.advance(found.moves)
+    behind = found.visits.gather(1, found.moves[:, None])[:, 0]
+    values = found.move_values.gather(1, found.moves[:, None])[:, 0]
+    roots = [tree.root for tree in search.trees]
+    # The visit that made the node is not one of a move behind it.
+    assert all(root.visits + 1 >= count for root, count in zip(roots, behind.tolist(), strict=True))
+    assert [-root.value for root in roots] == pytest.approx(values.tolist())
+    assert [root.stones for root in roots] == [
+        min(tree.nodes, key=_stones) for tree in search.trees
+    ]
     again = search.search(evaluations=1)
-    assert (again.visits.sum(1) >= behind - 1).all()
+    assert (again.visits.sum(1) >= behind).all()
     search.positions.require_legal(again.moves)
-    fresh = TimedSearch(search.positions, PositionCollector(Hashed(2)))
-    truth = fresh.search(evaluations=PLENTY)
-    more = search.search(evaluations=PLENTY)
-    assert torch.equal(more.proven, truth.proven)
+
+
+def _stones(pair: tuple[int, int]) -> int:
+    return sum(side.bit_count() for side in pair)
+
+
+def test_a_tree_that_was_kept_proves_what_a_new_one_proves() -> None:
+    search = TimedSearch(random_roots(20, 4, 5, CPU), PositionCollector(Hashed(2)))
+    search.advance(search.search(evaluations=3).moves)
+    search.keep([n for n, over in enumerate(search.positions.finished.tolist()) if not over])
+    assert_exact(search.positions, search.search(evaluations=PLENTY))
 
 
 def test_whole_games_are_legal_and_won_by_who_was_proven_to_win() -> None:

@@ -161,11 +161,12 @@ class TimedSearch:
         """
         _require_budget(evaluations, seconds)
         self._require_unfinished()
-        budget = _Budget(evaluations, self._clock() + (math.inf if seconds is None else seconds))
+        started = self._clock()
+        budget = _Budget(evaluations, started + (math.inf if seconds is None else seconds))
         for game in self._games:
             game.evaluations = 0
         self._start()
-        self._go_on(budget)
+        self._go_on(budget, (self._clock() - started) / len(self._games))
         return self._result()
 
     def advance(self, moves: Tensor) -> None:
@@ -206,10 +207,9 @@ class TimedSearch:
             self._judge([(self._games[n].tree, self._games[n].tree.root) for n in new], roots)
         self._ask([(game, game.tree.root) for game in self._games if not game.tree.root.ready])
 
-    def _go_on(self, budget: _Budget) -> None:
-        """Rounds, until the budget is used up."""
-        leaves, seconds_a_leaf = self.settings.leaves, 0.0
-        while leaves:
+    def _go_on(self, budget: _Budget, seconds_a_leaf: float) -> None:
+        """Rounds, until the budget is used up; `seconds_a_leaf` is how long the roots took."""
+        while leaves := self._affordable(budget.deadline - self._clock(), seconds_a_leaf):
             started = self._clock()
             sent = [
                 (game, descent)
@@ -218,15 +218,17 @@ class TimedSearch:
             ]
             if not self._round(sent):
                 return
-            now = self._clock()
-            seconds_a_leaf = max(0.5 * seconds_a_leaf, (now - started) / len(sent))
-            leaves = self._affordable(budget.deadline - now, seconds_a_leaf)
+            # Small rounds cost more a leaf than large ones, so the last one is no sure guide.
+            latest = (self._clock() - started) / len(sent)
+            seconds_a_leaf = max(0.5 * seconds_a_leaf, latest)
 
     def _affordable(self, seconds: float, seconds_a_leaf: float) -> int:
         """Leaves a game that the next round may send: fewer, if there is no time for all."""
         wanted = self.settings.leaves
         total = seconds_a_leaf * len(self._games)
-        return wanted if wanted * total <= seconds else max(0, int(seconds / total))
+        if seconds <= 0:
+            return 0
+        return wanted if wanted * total <= seconds else int(seconds / total)
 
     def _round(self, sent: list[tuple[_Game, Descent]]) -> bool:
         """Values all leaves that were sent, and backs them up; whether there was room for it."""

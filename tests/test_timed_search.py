@@ -6,6 +6,7 @@ All is seeded, and evaluators are functions of the position: nothing here can fa
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from evaluators import Hashed, Toy, Uniform, random_roots, slow_boards
@@ -15,7 +16,13 @@ from torch import Tensor
 from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.position_collector import PositionCollector
-from hex_ai.inference.proof_tree import Node, TreeSettings
+from hex_ai.inference.proof_tree import (
+    Node,
+    ProofTree,
+    TreeSettings,
+    Verdict,
+    expected_line,
+)
 from hex_ai.inference.timed_search import SearchResult, SearchSettings, TimedSearch
 
 Share = Callable[[int, int], int]
@@ -145,6 +152,18 @@ def test_statistics_add_up() -> None:
     assert torch.equal(seen, ~found.move_values.isnan() & seen)
     assert found.lines[0][0] == int(found.moves[0])
     assert int(found.visits[0, found.moves[0]]) == int(found.visits.max())
+
+
+def test_a_refuted_move_is_not_expected_while_others_are_left() -> None:
+    tree = ProofTree((0, 0), TreeSettings())
+    tree.judge(tree.root, Verdict(0, carrier=0, must=0b1011, threats=0, move=-1))
+    shares = np.array([0.4, 0.3, 0.2, 0.1], np.float32)
+    tree.evaluate(tree.root, np.array([0, 2, 3, 1], np.int16), shares, 0.5)
+    descent = tree.descend()
+    tree.judge(descent.leaf, Verdict(1, carrier=0b1010, must=0, threats=0, move=1))
+    tree.end(descent, counted=True)
+    assert [edge.cell for edge in tree.root.edges] == [0]
+    assert expected_line(tree.root) == [3]
 
 
 def test_the_budget_of_evaluations_is_kept_to_the_row() -> None:

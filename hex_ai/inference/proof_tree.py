@@ -250,8 +250,12 @@ class ProofTree:
 
 
 def best_edge(node: Node) -> Edge | None:
-    """The move of a node that is most looked at; in a lost one, the most before it was refuted."""
-    edges = [edge for edge in node.edges if node.must >> edge.cell & 1] or node.edges
+    """The move looked at most of those not ruled out; in a lost node, of all.
+
+    None where nobody looked at any such move.
+    """
+    lost = node.proof == LOST
+    edges = [edge for edge in node.edges if lost or node.must >> edge.cell & 1]
     return max(edges, key=lambda edge: (edge.visits, -edge.child.value, edge.prior), default=None)
 
 

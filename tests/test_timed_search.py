@@ -198,7 +198,7 @@ class Slow(Hashed):
         return super().answer(positions)
 
 
-@pytest.mark.parametrize("games", [1, 40])
+@pytest.mark.parametrize("games", [1, 150])
 def test_the_budget_of_seconds_is_kept_to_a_tenth(games: int) -> None:
     clock = Clock()
     search = TimedSearch(Positions.empty(games, 9), PositionCollector(Slow(clock)), clock=clock)
@@ -316,3 +316,20 @@ def test_a_finished_game_is_not_searched_on() -> None:
     search.advance(search.search(evaluations=1).moves)
     with pytest.raises(ShapeError):
         search.search(evaluations=1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SearchSettings(leaves=3),
+        SearchSettings(tree=TreeSettings(exploration=3.0)),
+        SearchSettings(tree=TreeSettings(unseen=1.0)),
+    ],
+)
+def test_each_setting_changes_the_tree(settings: SearchSettings) -> None:
+    roots = Positions.empty(1, 8)
+    found = [
+        TimedSearch(roots, PositionCollector(Hashed(1)), one).search(evaluations=100).visits
+        for one in (SearchSettings(), settings)
+    ]
+    assert not torch.equal(*found)

@@ -226,9 +226,9 @@ class TimedSearch:
         """Leaves a game that the next round may send: fewer, if there is no time for all."""
         wanted = self.settings.leaves
         total = seconds_a_leaf * len(self._games)
-        if seconds <= 0:
-            return 0
-        return wanted if wanted * total <= seconds else int(seconds / total)
+        if wanted * total < seconds:
+            return wanted
+        return max(0, int(seconds / total)) if total else 0
 
     def _round(self, sent: list[tuple[_Game, Descent]]) -> bool:
         """Values all leaves that were sent, and backs them up; whether there was room for it."""

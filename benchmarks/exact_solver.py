@@ -9,7 +9,7 @@ elsewhere, the win holds. So if a move loses to a win with carrier C, all moves 
 as well, and only those within every carrier found so far remain to be tried.
 """
 
-from functools import cache
+from collections.abc import Iterable
 
 RED, BLUE = 0, 1
 NODE_LIMIT = 10**9
@@ -37,7 +37,7 @@ class ExactSolver:
         self.node_limit, self.nodes = node_limit, 0
         self._known: dict[tuple[int, int, int], tuple[bool, int, int]] = {}
 
-    def _rim(self, places) -> int:
+    def _rim(self, places: Iterable[tuple[int, int]]) -> int:
         return sum(1 << row * self.width + column for row, column in places)
 
     def cell(self, index: int) -> int:
@@ -174,9 +174,3 @@ def _bits(cells: int) -> list[int]:
         found.append(low)
         cells ^= low
     return found
-
-
-@cache
-def solver(size: int) -> ExactSolver:
-    """One solver a size, so that its memory serves all questions."""
-    return ExactSolver(size)

@@ -10,7 +10,9 @@ FLOORS = """
 errors interrupts
 atomic_files commands.output game.positions game.notation value_utils htp.protocol htp.clock
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
+inference.proof_tree inference.cell_sets inference.position_pool
 bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
+game.threats
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 formats.trmph formats.sgf_text formats.hexworld
 inference.weight_files selfplay.replay selfplay.summary formats.sgf
@@ -18,7 +20,7 @@ inference.checkpoint inference.foreign_weights selfplay.game_store
 inference.model_inference formats.games
 inference.tuning
 inference.position_collector
-inference.fixed_tree_search selfplay.openings
+inference.fixed_tree_search selfplay.openings inference.timed_search
 selfplay.lane arena.rating arena.players htp.chooser htp.settings htp.sgf
 selfplay.lanes htp.analysis
 selfplay.selfplay_engine htp.engine

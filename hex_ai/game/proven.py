@@ -44,7 +44,7 @@ NOWHERE = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Chain:
+class Chain:
     """What is tied to the top edge so far.
 
     Attributes:
@@ -71,12 +71,12 @@ def opponent_has_won(positions: Positions) -> Tensor:
     """
     labels = -positions.labels.mT.long().flatten(1)
     # A greedy chain from one edge may use up what one from the other edge does not.
-    both_ways = torch.cat((labels, _upside_down(labels)))
+    both_ways = torch.cat((labels, upside_down(labels)))
     proven = _top_joins_bottom(both_ways, positions.size)
     return proven.view(2, -1).any(0) | positions.finished
 
 
-def _upside_down(labels: Tensor) -> Tensor:
+def upside_down(labels: Tensor) -> Tensor:
     """The board turned by 180 degrees: each edge takes the label of the one opposite.
 
     Stones take new labels too, so that a large one still stands for a low row.
@@ -93,24 +93,39 @@ def _top_joins_bottom(labels: Tensor, size: int) -> Tensor:
       labels: int64 `[B, F]`, positive for the player who joins top to bottom.
       size: N.
     """
+    chain = chain_from_top(labels, size)
+    return chain.tied[:, -2] | ending_templates(chain, size).any(1)
+
+
+def chain_from_top(labels: Tensor, size: int) -> Chain:
+    """What is tied to the top edge, for labels int64 `[B, F]` of the player who joins it."""
     tied = labels == labels.shape[1]
     loose = labels.clamp(min=0).masked_fill(tied, 0)
-    chain = _Chain(tied, loose, (labels == 0) & _on_board(size, labels.device))
+    chain = Chain(tied, loose, free_cells(labels, size))
     chain = _tie_by_template(chain, size)
     # More rounds than this were not seen to prove anything more.
     for _ in range(2 * size // 3 + 1):
         chain = _tie_by_two_cells(chain, size)
-    stones, carriers = _templates(size, labels.device)
-    by_template = chain.tied.index_select(1, stones) & _all_open(chain, carriers)
-    return chain.tied[:, -2] | by_template.any(1)
+    return chain
 
 
-def _tie_by_template(chain: _Chain, size: int) -> _Chain:
+def free_cells(labels: Tensor, size: int) -> Tensor:
+    """bool `[B, F]`: the empty cells of the board."""
+    return (labels == 0) & _on_board(size, labels.device)
+
+
+def ending_templates(chain: Chain, size: int) -> Tensor:
+    """bool `[B, T]`: which templates of the bottom edge end the chain there."""
+    stones, carriers = templates(size, chain.free.device)
+    return chain.tied.index_select(1, stones) & _all_open(chain, carriers)
+
+
+def _tie_by_template(chain: Chain, size: int) -> Chain:
     """Ties on one group that rests on a template of the top edge, if any does.
 
     Of several groups, it is the one with the largest name, whose name stands for a low row.
     """
-    stones, carriers = _templates(size, chain.free.device)
+    stones, carriers = templates(size, chain.free.device)
     last = chain.free.shape[1] - 1
     # Half a turn of the board sends cell k to F - 1 - k.
     stones, carriers = last - stones, (last - carriers).masked_fill(carriers == NOWHERE, NOWHERE)
@@ -118,18 +133,18 @@ def _tie_by_template(chain: _Chain, size: int) -> _Chain:
     name, chosen = names.max(1, keepdim=True)
     used = carriers.index_select(0, chosen[:, 0]).masked_fill(name == 0, NOWHERE)
     won = (chain.loose == name) & (name > 0)
-    return _Chain(
+    return Chain(
         chain.tied | won, chain.loose.masked_fill(won, 0), chain.free.scatter(1, used, False)
     )
 
 
-def _all_open(chain: _Chain, carriers: Tensor) -> Tensor:
+def _all_open(chain: Chain, carriers: Tensor) -> Tensor:
     """bool `[B, T]`: where all cells of carriers int64 `[T, K]` are free or the player's own."""
     is_open = chain.free | chain.tied | (chain.loose > 0)
     return is_open.index_select(1, carriers.flatten()).view(-1, *carriers.shape).all(2)
 
 
-def _tie_by_two_cells(chain: _Chain, size: int) -> _Chain:
+def _tie_by_two_cells(chain: Chain, size: int) -> Chain:
     """Ties on groups that share two free cells with tied ones.
 
     A free cell that touches two loose groups serves the one with the larger name: the lower one.
@@ -144,10 +159,10 @@ def _tie_by_two_cells(chain: _Chain, size: int) -> _Chain:
     is_end = (cells == last.gather(1, target)) | (cells == first.gather(1, target))
     won = linked.gather(1, chain.loose)
     used = is_end & linked.gather(1, target)
-    return _Chain(chain.tied | won, chain.loose.masked_fill(won, 0), chain.free & ~used)
+    return Chain(chain.tied | won, chain.loose.masked_fill(won, 0), chain.free & ~used)
 
 
-def _touched_by_both(chain: _Chain, size: int) -> Tensor:
+def _touched_by_both(chain: Chain, size: int) -> Tensor:
     """int64 `[B, F]`: the largest name touched by a free cell that touches a tied group; or 0."""
     width = size + 2
     # The rim's own neighbours would be off the board: only the rows between are looked at.
@@ -173,7 +188,7 @@ def _cells(size: int, device: torch.device) -> Tensor:
 
 
 @lru_cache
-def _templates(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def templates(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Every template at every column of the bottom edge.
 
     Returns:

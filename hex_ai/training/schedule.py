@@ -32,12 +32,12 @@ class LearnSettings:
     """
 
     board_sizes: tuple[int, ...] = (5, 7, 9, 11)
-    search_widths: tuple[int, ...] = (8, 2)
+    search_widths: tuple[int, ...] = (4, 2)
     channels: int = 32
     blocks: int = 6
-    games_per_round: int = 256
-    reuse: float = 2.0
-    batch: int = 256
+    games_per_round: int = 128
+    reuse: float = 4.0
+    batch: int = 128
     learning_rate: float = 3e-3
     seed: int = 0
 
@@ -56,9 +56,7 @@ class LearnSettings:
 
     def play_settings(self, size: int) -> SelfPlaySettings:
         """How the games of one board size are played."""
-        return SelfPlaySettings(
-            size, self.search_widths, self.seed, opening="scattered", stop=("proven",)
-        )
+        return SelfPlaySettings(size, self.search_widths, self.seed, opening="scattered")
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""

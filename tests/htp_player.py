@@ -32,8 +32,9 @@ class Player:
         rule: str = "pieces",
         widths: tuple[int, ...] = WIDTHS,
         seconds: float | None = None,
+        level: int | None = None,
     ) -> None:
-        settings = HtpSettings(widths, seconds, rule)
+        settings = HtpSettings(widths, seconds, rule, level)
         self.engine = HtpEngine(evaluator or Hashed(1), CPU, settings, size)
         self.session = Session(self.engine.commands)
 

@@ -225,7 +225,9 @@ def test_loadsgf_sets_the_board_up(tmp_path: Path) -> None:
 
 def test_params_are_listed_and_set() -> None:
     player = Player()
-    assert player.ask("param_search") == "[string] seconds off\n[string] widths 3,2"
+    assert player.ask("param_search") == (
+        "[string] seconds off\n[string] widths 3,2\n[string] level off"
+    )
     assert player.ask("param_game") == "[list/pieces/sides/off] swap pieces"
     player.script("param_search seconds 0.5", "param_search widths 2,1", "param_game swap OFF")
     assert player.engine.settings == HtpSettings((2, 1), 0.5, "off")

@@ -6,24 +6,23 @@ import math
 import random
 import time
 from collections.abc import Iterator
-from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from evaluators import Hashed, Toy
 from htp_player import CPU, RULES, WIDTHS, Player, slow_choice, stones_shown
-from inference_toys import HashEvaluator, random_network
+from inference_toys import random_network
 from reference import BLUE, RED, SlowBoard, cell_name, slow_search
 from slow_game import COLOURS, SlowGame
-from torch import Tensor
 
 from hex_ai.game.positions import Positions
-from hex_ai.htp import chooser as chooser_module
 from hex_ai.htp import engine as engine_module
-from hex_ai.htp.chooser import LADDER, Choice, Chooser, FixedWidthChooser, make_chooser
+from hex_ai.htp.chooser import Choice, Chooser, follow, make_chooser
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.position_collector import Evaluator
+from hex_ai.inference.position_collector import Evaluator, PositionCollector
+from hex_ai.inference.timed_search import TimedSearch
 from hex_ai.value_utils import from_win_probability
 
 
@@ -189,8 +188,8 @@ def test_the_clock_is_shared_out_and_fixed_seconds_come_first(
 ) -> None:
     recorders: list[Recorder] = []
 
-    def recorded(evaluator: Evaluator, device: torch.device, widths: tuple[int, ...]) -> Chooser:
-        recorders.append(Recorder(make_chooser(evaluator, device, widths)))
+    def recorded(evaluator: Evaluator, device: torch.device, *how: Any) -> Chooser:
+        recorders.append(Recorder(make_chooser(evaluator, device, *how)))
         return recorders[-1]
 
     monkeypatch.setattr(engine_module, "make_chooser", recorded)
@@ -215,41 +214,7 @@ def test_the_clock_is_shared_out_and_fixed_seconds_come_first(
     assert recorders[1].given == [2.0]
 
 
-class Slow:
-    """A toy that moves a clock of its own: so much a call and so much a row."""
-
-    def __init__(self, a_call: float, a_row: float) -> None:
-        self.inner, self.now = HashEvaluator(), 100.0
-        self.a_call, self.a_row, self.rows = a_call, a_row, 0
-
-    def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:
-        self.now += self.a_call + self.a_row * len(positions)
-        self.rows += len(positions)
-        return self.inner.batch_infer(positions)
-
-    def check(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize(("a_call", "a_row"), [(0.01, 0.001), (0.0, 0.002), (0.05, 0.0001)])
-def test_a_search_of_given_seconds_never_takes_longer(
-    a_call: float, a_row: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = Slow(a_call, a_row)
-    monkeypatch.setattr(chooser_module.time, "monotonic", lambda: slow.now)
-    chooser, rows = FixedWidthChooser(slow, CPU, WIDTHS), list[int]()
-    least = 2 * (a_call + 2 * a_row)
-    for seconds in (least, 0.2, 0.5, 1.0, 2.0, 5.0, 2.0, 0.3):
-        started, before = slow.now, slow.rows
-        chooser.choose(Positions.empty(1, 9), seconds)
-        assert slow.now - started <= seconds
-        rows.append(slow.rows - before)
-    assert all(less <= more for less, more in pairwise(rows[:6]))
-    assert rows[5] > 10 * rows[1]
-    assert rows[7] < rows[6]
-
-
-def test_a_ladder_of_real_seconds_is_honoured() -> None:
+def test_real_seconds_are_used_and_not_exceeded() -> None:
     plan = InferencePlan("cpu", "eager", "float32", (16, 64), torch.get_num_threads())
     inference = ModelInference(random_network(1), plan)
     player = Player(inference, 7, "off", seconds=0.4)
@@ -257,14 +222,64 @@ def test_a_ladder_of_real_seconds_is_honoured() -> None:
     for _ in range(3):
         started = time.monotonic()
         player.ask("genmove b")
-        assert time.monotonic() - started < 0.44 + 0.4  # a busy machine may stumble once
+        # Below what was given only where there is nothing more to find out; a busy machine may
+        # stumble once.
+        assert 0.3 < time.monotonic() - started < 0.44 + 0.4
 
 
-def test_the_ladder_is_of_usable_widths_and_climbs() -> None:
-    sizes = [chooser_module._requests(widths) for widths in LADDER]
-    assert sizes == sorted(sizes)
-    for widths in LADDER:
-        FixedWidthChooser(Hashed(1), CPU, widths)
+def test_the_tree_is_kept_while_moves_follow_each_other() -> None:
+    evaluator = Hashed(2)
+    chooser = make_chooser(evaluator, CPU, WIDTHS)
+    position = Positions.empty(1, 5)
+    first = chooser.choose(position, 0.3)
+    after = position.play(torch.tensor([first.cell]))
+    search = TimedSearch(position, PositionCollector(evaluator))
+    search.search(evaluations=60)
+    before = search.trees[0]
+    # The same board; a move later; a move of each side later; a swap later, which changes nothing.
+    assert follow(search, position)
+    assert follow(search, after)
+    reply = int(after.legal_moves()[0].nonzero()[7])
+    later = after.play(torch.tensor([reply]))
+    third = later.play(later.legal_moves()[0].nonzero()[3])
+    assert follow(search, third)
+    assert torch.equal(search.positions.labels, third.labels)
+    assert follow(search, third.swap(torch.tensor([True])))
+    assert search.trees[0] is before
+    # What does not follow: an older board, another size, a stone that has changed its colour.
+    assert not follow(search, position)
+    assert not follow(search, Positions.empty(1, 4))
+    assert not follow(search, Positions.from_stones(-third.board(), ~third.blue_to_move))
+
+
+def test_a_game_by_time_is_legal_and_lines_are_seen_by_their_movers() -> None:
+    player = Player(Hashed(3), 4, "off", seconds=0.02)
+    for number in range(16):
+        if player.ask("final_score") != "cannot score":
+            break
+        line = player.ask("hexai-variation").split()
+        assert len(set(line)) == len(line) > 0
+        assert set(line) <= set(player.ask("all_legal_moves").split())
+        player.ask(f"genmove {'bw'[number % 2]}")
+    assert player.ask("final_score") in ("B+", "W+")
+
+
+@pytest.mark.parametrize("level", [1, 5, 7])
+def test_levels_play_whole_games(level: int) -> None:
+    player = Player(Hashed(3), 4, "off", level=level)
+    moves = [player.ask(f"genmove {'bw'[k % 2]}") for k in range(17)]
+    assert "resign" in moves
+    assert player.ask("param_search level") == str(level)
+
+
+def test_levels_are_set_and_refused() -> None:
+    player = Player(Hashed(3), 4, "off")
+    player.ask("param_search level 3")
+    assert player.ask("param_search level") == "3"
+    player.ask("param_search level off")
+    assert player.ask("param_search level") == "off"
+    for bad in ("0", "11", "x", "-1"):
+        assert player.refused(f"param_search level {bad}")
 
 
 def test_no_time_at_all_still_gives_a_move() -> None:

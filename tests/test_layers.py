@@ -21,7 +21,8 @@ inference.model_inference formats.games
 inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings inference.timed_search
-selfplay.lane arena.rating arena.players htp.chooser htp.settings htp.sgf
+selfplay.lane inference.levels arena.rating htp.sgf
+arena.players htp.chooser htp.settings
 selfplay.lanes htp.analysis
 selfplay.selfplay_engine htp.engine
 wall_shares progress training.samples training.schedule training.run_folder htp.command

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer, tree_search_move
 from hex_ai.arena.match import MatchGame, MatchSettings, Score, openings, play_match
-from hex_ai.arena.players import NO_MOVE, RandomPlayer, SearchPlayer, Turn
+from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Turn, Way
 from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.cli import main
 from hex_ai.errors import EngineError, HexAIError, IllegalMoveError, SettingError
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.inference.checkpoint import save_checkpoint
+from hex_ai.inference.levels import LEVELS, level
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 
 
@@ -112,20 +113,17 @@ def test_search_wins_what_it_should() -> None:
 
     On 3 × 3 that is enough to win more than half; the players are deterministic.
     """
-    searcher = SearchPlayer("net", network(), (9, 8))
+    searcher = NetworkPlayer("net", network(), Way((9, 8)))
     score = play_match(searcher, RandomPlayer("random", 1), MatchSettings(3, 18))
     assert score.wins >= 13
 
 
 def test_players_with_a_temperature_play_other_games() -> None:
     settings = MatchSettings(4, 32)
-    scores = [
-        play_match(
-            SearchPlayer("a", network(), (), heat, 1), SearchPlayer("b", network(), (), heat, 2),
-            settings,
-        )
-        for heat in (0.0, 1.0)
-    ]  # fmt: skip
+    scores = []
+    for heat in (0.0, 1.0):
+        pair = (NetworkPlayer(f"{k}", network(), Way(temperature=heat), k) for k in (1, 2))
+        scores.append(play_match(*pair, settings))
     assert scores[0].distinct == 32
     assert scores[0].wins == 16  # each opening is won by the same colour both times
     played = [{game.moves for game in score.games} for score in scores]
@@ -238,11 +236,25 @@ def test_an_engine_that_is_late_loses_and_one_that_resigns_has_no_fault() -> Non
         assert player.faults == faults
 
 
+WRONG_WAYS = [
+    "@",
+    "@0",
+    "@a,b",
+    "@3;2",
+    "@1,1,1,1,1,1,1",
+    "@0s",
+    "@s",
+    "@level0",
+    "@level11",
+    "@-1",
+]
+
+
 @pytest.mark.parametrize(
     "name",
-    ["openspiel:", "openspiel:mcts-0", "openspiel:mcts-x", "shipped@", "shipped@0", "shipped@a,b",
-     "shipped@3;2", "shipped@1,1,1,1,1,1,1", "htp:"],
-)  # fmt: skip
+    ["openspiel:", "openspiel:mcts-0", "openspiel:mcts-x", "htp:"]
+    + ["shipped" + way for way in WRONG_WAYS],
+)
 def test_names_of_no_player_are_refused(name: str) -> None:
     with pytest.raises(HexAIError):
         make_player(name, PlayerOptions())
@@ -296,3 +308,24 @@ def test_the_command_plays_saves_and_reports(
     lines = [read_trmph(line) for line in saved.read_text().splitlines()]
     assert len(lines) == 10
     assert all(slow_winner(4, line.moves) == line.winner for line in lines)
+
+
+@pytest.mark.parametrize("way", ["policy", "3,2", "12", "0.02s", "level1", "level8"])
+def test_every_way_of_a_network_plays_whole_games(way: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    save_checkpoint(path, network())
+    player = make_player(f"{path}@{way}", PlayerOptions())
+    score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 6))
+    assert len(score.games) == 6
+    assert all(slow_winner(4, game.moves) == game.winner for game in score.games)
+
+
+def test_levels_are_what_they_say() -> None:
+    assert level(1) == LEVELS[0]
+    heats = [one.temperature for one in LEVELS]
+    assert heats == sorted(heats, reverse=True)
+    work = [one.evaluations for one in LEVELS]
+    assert work == sorted(work)
+    for number in (0, 11):
+        with pytest.raises(SettingError):
+            level(number)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hex_ai.arena.match import MatchSettings, play_match
-from hex_ai.arena.players import SearchPlayer
+from hex_ai.arena.players import NetworkPlayer, Way
 from hex_ai.arena.rating import fit_ratings
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint
@@ -112,8 +112,8 @@ def ladder_json(rungs: list[Rung], settings: MatchSettings, widths: tuple[int, .
 def _wins(
     one: Path, other: Path, settings: MatchSettings, widths: tuple[int, ...], device: str
 ) -> int:
-    def player(path: Path) -> SearchPlayer:
-        return SearchPlayer(path.name, load_checkpoint(path).network, widths, device=device)
+    def player(path: Path) -> NetworkPlayer:
+        return NetworkPlayer(path.name, load_checkpoint(path).network, Way(widths), device=device)
 
     with closing(player(one)) as first, closing(player(other)) as second:
         return play_match(first, second, settings).wins

@@ -15,11 +15,13 @@ from hex_ai.game.positions import Positions
 from hex_ai.inference.fixed_tree_search import (
     PositionCollector,
     build_search_tree_with_collection,
-    check_widths,
 )
 from hex_ai.inference.inference_plan import default_plan
+from hex_ai.inference.levels import policy_moves, searched_moves
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.move_choice import gumbel_noise, log_priors, uniform_noise
+from hex_ai.inference.move_choice import gumbel_noise, uniform_noise
+from hex_ai.inference.position_collector import Collector
+from hex_ai.inference.timed_search import TimedSearch
 
 # Says that a player gives the game up.
 NO_MOVE = -1
@@ -77,50 +79,75 @@ class RandomPlayer:
         """Nothing to end."""
 
 
-class SearchPlayer:
-    """A network with the fixed-width search, or with nothing but its policy.
+@dataclass(frozen=True)
+class Way:
+    """How a network chooses its moves: one of these.
+
+    Attributes:
+      widths: of the fixed-width search.
+      evaluations: of the search for play, a move.
+      seconds: of the search for play, a move; games side by side share their seconds.
+      temperature: alone: moves are drawn from the policy, at 0 the likeliest; with widths, of the
+        noise on the candidates.
+    """
+
+    widths: tuple[int, ...] = ()
+    evaluations: int = 0
+    seconds: float = 0.0
+    temperature: float = 0.0
+
+
+class NetworkPlayer:
+    """A network, with a search or with nothing but its policy.
 
     Args:
       name: as users wrote it.
       network: taken over for inference.
-      widths: of the search; none: the policy alone decides.
-      temperature: of the Gumbel noise on the log priors; at 0 the best move is played.
-      seed: of the noise, which is keyed by (seed, game, ply).
+      way: how it chooses.
+      seed: of the draws, which are keyed by (seed, game, ply).
+      device: where it runs.
     """
 
     def __init__(
         self,
         name: str,
         network: nn.Module,
-        widths: tuple[int, ...],
-        temperature: float = 0.0,
+        way: Way,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.name, self._temperature, self._seed = name, temperature, seed
-        self._widths = check_widths(widths) if widths else ()
+        self.name, self._way, self._seed = name, way, seed
         plan = default_plan(torch.device(device), runtime="eager")
         self.model = ModelInference(network, plan)
 
     def choose(self, turn: Turn) -> Tensor:
         """See `Player`."""
-        positions = turn.positions.to(self.model.device)
-        noise = gumbel_noise(self._seed, turn.ids, turn.plies, positions.moves).to(positions.device)
-        if self._widths:
-            tree = build_search_tree_with_collection(
-                positions,
-                self._widths,
-                self._temperature,
-                PositionCollector(self.model),
-                noise=noise,
-            )
-            moves = tree.chosen
+        positions, way = turn.positions.to(self.model.device), self._way
+        collector = PositionCollector(self.model)
+        if way.widths:
+            moves = self._fixed_width(positions, turn, collector)
+        elif way.evaluations:
+            moves = searched_moves(positions, collector, way.evaluations)
+        elif way.seconds:
+            search = TimedSearch(positions, collector)
+            moves = search.search(seconds=way.seconds * len(positions)).moves
         else:
-            logits, _ = self.model.batch_infer(positions)
-            scores = log_priors(logits, positions.legal_moves()) + self._temperature * noise
-            moves = scores.argmax(1)
+            moves = policy_moves(
+                positions, collector, way.temperature, self._seed, turn.ids, turn.plies
+            )
         self.model.check()
         return moves.cpu()
 
     def close(self) -> None:
         """Nothing to end."""
+
+    def _fixed_width(self, positions: Positions, turn: Turn, collector: Collector) -> Tensor:
+        noise = gumbel_noise(self._seed, turn.ids, turn.plies, positions.moves)
+        tree = build_search_tree_with_collection(
+            positions,
+            self._way.widths,
+            self._way.temperature,
+            collector,
+            noise=noise.to(positions.device),
+        )
+        return tree.chosen

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer
-from hex_ai.arena.players import Player, RandomPlayer, SearchPlayer
+from hex_ai.arena.players import NetworkPlayer, Player, RandomPlayer, Way
 from hex_ai.errors import SettingError
 from hex_ai.inference.checkpoint import load_checkpoint
 from hex_ai.inference.fixed_tree_search import check_widths
+from hex_ai.inference.levels import level
 from hex_ai.selfplay.selfplay_engine import default_model_path
 
 DEFAULT_WIDTHS = (3, 2)
 
 _MCTS = re.compile(r"mcts-([1-9][0-9]{0,8})")
+_EVALUATIONS = re.compile(r"([1-9][0-9]{0,8})")
+_SECONDS = re.compile(r"([0-9]{0,6}\.?[0-9]{0,6}(?<=[0-9]))s")
+_LEVEL = re.compile(r"level([0-9]{1,3})")
 
 
 @dataclass(frozen=True)
@@ -72,18 +76,26 @@ def _network_player(text: str, options: PlayerOptions) -> Player:
     if not at:
         name, way = text, ",".join(map(str, DEFAULT_WIDTHS))
     path = default_model_path() if name == "shipped" else Path(name)
-    network = load_checkpoint(path).network
-    return SearchPlayer(
-        text, network, _widths(text, way), options.temperature, options.seed, options.device
-    )
+    chosen = _way(text, way, options.temperature)
+    return NetworkPlayer(text, load_checkpoint(path).network, chosen, options.seed, options.device)
 
 
-def _widths(text: str, way: str) -> tuple[int, ...]:
+def _way(text: str, way: str, temperature: float) -> Way:
+    """How a network chooses; the temperature is for those that draw, but levels have their own."""
     if way == "policy":
-        return ()
+        return Way(temperature=temperature)
+    if match := _LEVEL.fullmatch(way):
+        chosen = level(int(match[1]))
+        return Way(evaluations=chosen.evaluations, temperature=chosen.temperature)
+    if match := _EVALUATIONS.fullmatch(way):
+        return Way(evaluations=int(match[1]))
+    match = _SECONDS.fullmatch(way)
+    if match and float(match[1]) > 0:
+        return Way(seconds=float(match[1]))
     try:
-        return check_widths(tuple(int(part) for part in way.split(",")))
+        widths = check_widths(tuple(int(part) for part in way.split(",")))
+        return Way(widths, temperature=temperature)
     except ValueError as error:
         raise SettingError(
-            f"player {text!r}: {way!r} is neither 'policy' nor widths such as '8,4'"
+            f"player {text!r}: {way!r} is none of '8,4', '400', '2s', 'level3', 'policy'"
         ) from error

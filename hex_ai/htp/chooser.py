@@ -4,9 +4,9 @@ Cells are canonical: as the mover of the position sees them.
 """
 
 import math
-import time
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -20,28 +20,15 @@ from hex_ai.inference.fixed_tree_search import (
     build_search_tree_with_collection,
     check_widths,
 )
+from hex_ai.inference.levels import level, policy_moves
 from hex_ai.inference.position_collector import Evaluator
+from hex_ai.inference.timed_search import SearchResult, SearchSettings, TimedSearch
 
-# Searches for a move of a given time, each some two to eight times as long as the one before.
-LADDER = (
-    (1,),
-    (3, 2),
-    (5, 3),
-    (8, 4),
-    (12, 6),
-    (16, 8, 2),
-    (16, 8, 4),
-    (24, 12, 6),
-    (24, 12, 6, 3),
-    (32, 16, 8, 4),
-    (48, 24, 12, 6),
-)
+# A search is given at least this long, for it evaluates its root whatever the time.
+LEAST_SECONDS = 1e-3
 
-# A search is begun if it would end in time even if it took so much longer than expected.
-CAUTION = 1.25
-
-# What a search once took counts for less with every one that was faster.
-FORGETTING = 0.9
+# Nodes that a search keeps from move to move.
+MAX_NODES = 200_000
 
 
 @dataclass(frozen=True)
@@ -75,24 +62,38 @@ class Chooser(Protocol):
         ...
 
 
-def make_chooser(evaluator: Evaluator, device: torch.device, widths: Sequence[int]) -> Chooser:
-    """The search that plays. The one place to put another one in."""
-    return FixedWidthChooser(evaluator, device, widths)
-
-
-def make_onlooker(evaluator: Evaluator, device: torch.device) -> Chooser:
-    """Looks at every move, one ply deep: what the network alone thinks of a position."""
-    return FixedWidthChooser(evaluator, device, (MAX_SIZE**2,))
-
-
-class FixedWidthChooser:
-    """The fixed-width tree search, one position at a time.
+def make_chooser(
+    evaluator: Evaluator, device: torch.device, widths: Sequence[int], level: int | None = None
+) -> Chooser:
+    """The search that plays. The one place to put another one in.
 
     Args:
       evaluator: evaluates positions.
       device: where it wants them.
-      widths: of the search where no time is given. Where one is, ever wider searches are made while
-        the next is sure to fit into the time.
+      widths: of the search where neither a level nor a time is set.
+      level: of play, see `hex_ai.inference.levels`; then no time counts.
+
+    Raises:
+      SettingError: unusable widths, or no such level.
+    """
+    if level is not None:
+        return LevelChooser(evaluator, device, level)
+    return FixedOrTimedChooser(evaluator, device, widths)
+
+
+def make_onlooker(evaluator: Evaluator, device: torch.device) -> Chooser:
+    """Looks at every move, one ply deep: what the network alone thinks of a position."""
+    return FixedOrTimedChooser(evaluator, device, (MAX_SIZE**2,))
+
+
+class FixedOrTimedChooser:
+    """The fixed-width tree search where no time is given, and where one is, the search that scales
+    with it, whose tree is kept from move to move.
+
+    Args:
+      evaluator: evaluates positions.
+      device: where it wants them.
+      widths: of the fixed-width search.
 
     Raises:
       SettingError: unusable widths.
@@ -101,49 +102,114 @@ class FixedWidthChooser:
     def __init__(self, evaluator: Evaluator, device: torch.device, widths: Sequence[int]) -> None:
         self._evaluator, self._device = evaluator, device
         self._widths = check_widths(widths)
-        # By board size and widths: the seconds that such a search is to be reckoned with.
-        self._durations: dict[tuple[int, tuple[int, ...]], float] = {}
+        self._timed: TimedSearch | None = None
 
     def choose(self, position: Positions, seconds: float | None) -> Choice:
-        """Searches with the widths, or as wide as the time allows; see `Chooser`."""
+        """Searches with the widths, or for the time given; see `Chooser`."""
         position = position.to(self._device)
-        if seconds is None:
-            return self._search(position, self._widths)
-        return self._search_for(position, seconds)
-
-    def _search(self, position: Positions, widths: tuple[int, ...]) -> Choice:
         collector = PositionCollector(self._evaluator)
-        tree = build_search_tree_with_collection(position, widths, 0.0, collector)
+        if seconds is None:
+            tree = build_search_tree_with_collection(position, self._widths, 0.0, collector)
+            self._evaluator.check()
+            return choice_of(tree)
+        if self._timed is None or not follow(self._timed, position):
+            self._timed = TimedSearch(position, collector, SearchSettings(max_nodes=MAX_NODES))
+        found = self._timed.search(seconds=max(seconds, LEAST_SECONDS))
         self._evaluator.check()
-        return choice_of(tree)
+        return choice_of_result(found, position)
 
-    def _search_for(self, position: Positions, seconds: float) -> Choice:
-        end = time.monotonic() + seconds
-        ladder = _distinct_widths(position.moves)
-        choice = self._timed_search(position, ladder[0])
-        for narrower, wider in pairwise(ladder):
-            expected = self._expected_seconds(position, narrower, wider)
-            if choice.value >= 1 or time.monotonic() + CAUTION * expected > end:
-                break
-            choice = self._timed_search(position, wider)
+
+class LevelChooser:
+    """A level of play, whatever the time. Each session draws its own moves.
+
+    Raises:
+      SettingError: no such level.
+    """
+
+    def __init__(self, evaluator: Evaluator, device: torch.device, number: int) -> None:
+        self._evaluator, self._device = evaluator, device
+        self._level = level(number)
+        self._seed, self._drawn = secrets.randbits(62), 0
+
+    def choose(self, position: Positions, seconds: float | None) -> Choice:
+        """Draws from the policy, or searches with the level's number of evaluations."""
+        position = position.to(self._device)
+        collector = PositionCollector(self._evaluator)
+        found = TimedSearch(position, collector).search(evaluations=max(self._level.evaluations, 1))
+        choice = choice_of_result(found, position)
+        if not self._level.evaluations:
+            self._drawn += 1
+            count = torch.tensor([self._drawn], device=self._device)
+            moves = policy_moves(
+                position, collector, self._level.temperature, self._seed, count, count
+            )
+            cell = int(moves[0])
+            choice = replace(choice, cell=cell, variation=(cell,))
+        self._evaluator.check()
         return choice
 
-    def _timed_search(self, position: Positions, widths: tuple[int, ...]) -> Choice:
-        started = time.monotonic()
-        choice = self._search(position, widths)
-        key = position.size, widths
-        before = self._durations.get(key, 0.0)
-        self._durations[key] = max(time.monotonic() - started, FORGETTING * before)
-        return choice
 
-    def _expected_seconds(
-        self, position: Positions, narrower: tuple[int, ...], wider: tuple[int, ...]
-    ) -> float:
-        """By what it took before, else by the narrower search: a row costs no more in a wider."""
-        known = self._durations.get((position.size, wider))
-        if known is not None:
-            return known
-        return self._durations[position.size, narrower] * _requests(wider) / _requests(narrower)
+def follow(search: TimedSearch, position: Positions) -> bool:
+    """Advances a search of one game to `position` (B = 1), if at most one move of each side leads
+    there; says whether it did."""
+    if search.positions.size != position.size:
+        return False
+    path = _path(search.positions.stones()[0].cpu(), position.stones()[0].cpu())
+    if path is None:
+        return False
+    for cell in path:
+        move = torch.tensor([cell], device=search.positions.device)
+        if not bool(search.positions.legal_moves()[0, cell]):
+            return False
+        search.advance(move)
+    return not bool(search.positions.finished.any())
+
+
+def _path(before: Tensor, after: Tensor) -> tuple[int, ...] | None:
+    """The moves, each as its mover sees it, from one board to another, or None if there are none.
+
+    Both are int8 `[N, N]` as their movers see them, who may be one or two sides.
+    """
+    size = len(before)
+    if torch.equal(before, after):
+        return ()
+    one = -after.mT - before
+    if _is_new(one, before, 1, 0):
+        return (int(one.flatten().argmax()),)
+    two = after - before
+    if _is_new(two, before, 1, 1):
+        row, column = divmod(int(two.flatten().argmin()), size)
+        return int(two.flatten().argmax()), column * size + row
+    return None
+
+
+def _is_new(change: Tensor, before: Tensor, own: int, other: int) -> bool:
+    """Whether so many stones of each side have come, on empty cells, and nothing else."""
+    counts = (int((change == 1).sum()), int((change == -1).sum()), int((change != 0).sum()))
+    return counts == (own, other, own + other) and not bool(before[change != 0].any())
+
+
+def choice_of_result(found: SearchResult, position: Positions) -> Choice:
+    """What a search for play of one game says; its policy is where it looked, in shares."""
+    visits = found.visits[0].double()
+    order = visits.argsort(descending=True, stable=True).tolist()
+    total = float(visits.sum())
+    # A move that is proven at once has no leaves behind it, but is looked at.
+    values = found.move_values[0].tolist()
+    seen = [cell for cell in order if not math.isnan(values[cell])]
+    # The search sees every cell as the root's mover does, the line wants each mover's own view.
+    size = position.size
+    turned = (
+        cell if k % 2 == 0 else cell % size * size + cell // size
+        for k, cell in enumerate(found.lines[0])
+    )
+    return Choice(
+        cell=int(found.moves[0]),
+        value=float(found.values[0]),
+        policy={cell: float(visits[cell]) / max(total, 1.0) for cell in seen},
+        values={cell: values[cell] for cell in seen},
+        variation=tuple(turned),
+    )
 
 
 def choice_of(tree: SearchTree) -> Choice:
@@ -180,14 +246,3 @@ def _variation(tree: SearchTree, chosen: int) -> tuple[int, ...]:
 def _best_child(values: Tensor, real: Tensor) -> int:
     """The child worst for its own mover; of equal ones the first, whose prior is higher."""
     return int(values.masked_fill(~real, math.inf).argmin())
-
-
-def _distinct_widths(moves: int) -> list[tuple[int, ...]]:
-    """The ladder on a board with so many cells, without steps that would search nothing new."""
-    clipped = [tuple(min(width, moves) for width in widths) for widths in LADDER]
-    return list(dict.fromkeys(clipped))
-
-
-def _requests(widths: Sequence[int]) -> int:
-    """Positions that a search asks about, the root included."""
-    return 1 + sum(math.prod(widths[: depth + 1]) for depth in range(len(widths)))

@@ -27,6 +27,9 @@ def htp(
     seconds: Annotated[
         float | None, typer.Option(help="for each move; default: by clock or widths")
     ] = None,
+    level: Annotated[
+        int | None, typer.Option(help="of play, 1 to 10, instead of widths and times")
+    ] = None,
     swap: Annotated[str, typer.Option(help="pieces, sides or off")] = "pieces",
     board_size: Annotated[int, typer.Option(help="1 to 19, until boardsize says another")] = 11,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -34,7 +37,7 @@ def htp(
     runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "eager",
 ) -> None:
     """Play by the Hex Text Protocol, for HexGui and referees."""
-    settings = HtpSettings(parse_widths(widths), seconds, swap)
+    settings = HtpSettings(parse_widths(widths), seconds, swap, level)
     network = load_checkpoint(model or default_model_path()).network
     inference = ModelInference(
         network, plan_for(network, device, runtime, precision), cache_size=CACHE_SIZE

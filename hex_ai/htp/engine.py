@@ -177,8 +177,8 @@ class HtpEngine:
         return ""
 
     def param_search(self, arguments: Arguments) -> str:
-        """`param_search [seconds|widths [VALUE]]`."""
-        return self._param(("seconds", "widths"), arguments)
+        """`param_search [seconds|widths|level [VALUE]]`."""
+        return self._param(("seconds", "widths", "level"), arguments)
 
     def param_game(self, arguments: Arguments) -> str:
         """`param_game [swap [VALUE]]`."""
@@ -271,7 +271,7 @@ class HtpEngine:
     def _use(self, settings: HtpSettings) -> None:
         self.settings = settings
         self.game.rule = settings.swap
-        self._chooser = make_chooser(self._evaluator, self._device, settings.widths)
+        self._chooser = make_chooser(self._evaluator, self._device, settings.widths, settings.level)
 
 
 def _whole(word: str) -> int:

@@ -7,6 +7,7 @@ from hex_ai.errors import CommandError, SettingError
 from hex_ai.htp.game import SWAP_RULES
 from hex_ai.htp.protocol import Arguments
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
+from hex_ai.inference.levels import level
 
 OFF = "off"
 
@@ -19,6 +20,7 @@ class HtpSettings:
       widths: of the search, where no time is set.
       seconds: for every move, or None: by the clock if there is one, else by the widths.
       swap: `pieces`, `sides` or `off`.
+      level: of play, 1 to 10, instead of all the time and widths; or None.
 
     Raises:
       SettingError: values that cannot be meant.
@@ -27,11 +29,14 @@ class HtpSettings:
     widths: tuple[int, ...] = (8, 4)
     seconds: float | None = None
     swap: str = "pieces"
+    level: int | None = None
 
     def __post_init__(self) -> None:
         check_widths(self.widths)
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise SettingError(f"seconds {self.seconds} is not a positive number")
+        if self.level is not None:
+            level(self.level)
         if self.swap not in SWAP_RULES:
             raise SettingError(f"swap {self.swap[:20]!r} is not one of {', '.join(SWAP_RULES)}")
 
@@ -41,6 +46,7 @@ class HtpSettings:
         return {
             "seconds": ("string", seconds),
             "widths": ("string", ",".join(map(str, self.widths))),
+            "level": ("string", OFF if self.level is None else str(self.level)),
             "swap": ("list/" + "/".join(SWAP_RULES), self.swap),
         }
 
@@ -50,6 +56,8 @@ class HtpSettings:
             return replace(self, widths=parse_widths(text))
         if name == "swap":
             return replace(self, swap=text.lower())
+        if name == "level":
+            return replace(self, level=_parse_level(text))
         return replace(self, seconds=_parse_seconds(text))
 
 
@@ -74,6 +82,14 @@ def list_or_change(
     if not values:
         return settings, texts[name][1]
     return settings.changed(name, values[0]), ""
+
+
+def _parse_level(text: str) -> int | None:
+    if text.lower() == OFF:
+        return None
+    if not text.isdecimal():
+        raise SettingError(f"level {text[:20]!r} is neither a number nor {OFF!r}")
+    return int(text[:9])
 
 
 def _parse_seconds(text: str) -> float | None:

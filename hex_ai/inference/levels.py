@@ -1,0 +1,78 @@
+"""Levels of play, 1 to 10, from one network: how hard it thinks, and how much it dreams.
+
+The lower levels draw moves from the policy, hotter ones more blindly; the higher ones search, with
+so many evaluations a move. docs/strength.md tells how far apart they are.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hex_ai.errors import SettingError
+from hex_ai.game.positions import Positions
+from hex_ai.inference.move_choice import gumbel_noise, log_priors
+from hex_ai.inference.position_collector import Collector
+from hex_ai.inference.timed_search import TimedSearch
+
+
+@dataclass(frozen=True)
+class Level:
+    """How a level chooses its moves.
+
+    Attributes:
+      temperature: at which moves are drawn from the policy, if it does not search.
+      evaluations: of its search, a move; 0: it does not search.
+    """
+
+    temperature: float
+    evaluations: int
+
+
+LEVELS = (
+    Level(3.0, 0),
+    Level(2.0, 0),
+    Level(1.4, 0),
+    Level(1.0, 0),
+    Level(0.6, 0),
+    Level(0.0, 0),
+    Level(0.0, 12),
+    Level(0.0, 40),
+    Level(0.0, 160),
+    Level(0.0, 800),
+)
+
+
+def level(number: int) -> Level:
+    """The level of this number, counted from 1. Raises `SettingError` if there is none."""
+    if not 1 <= number <= len(LEVELS):
+        raise SettingError(f"level {number} is outside 1 to {len(LEVELS)}")
+    return LEVELS[number - 1]
+
+
+def policy_moves(
+    positions: Positions,
+    collector: Collector,
+    temperature: float,
+    seed: int,
+    ids: Tensor,
+    plies: Tensor,
+) -> Tensor:
+    """int64 `[G]`: a move each, drawn from the policy at this temperature.
+
+    Args:
+      positions: `G` positions, none finished.
+      collector: answers the requests.
+      temperature: 0 takes the likeliest move.
+      seed, ids, plies: int64 `[G]`; what the draw is keyed by.
+    """
+    answers: list[Tensor] = []
+    collector.request_policy(positions, answers.append)
+    collector.process_batches()
+    noise = gumbel_noise(seed, ids, plies, positions.moves).to(positions.device)
+    scores = log_priors(answers[0], positions.legal_moves()) + temperature * noise
+    return scores.argmax(1)
+
+
+def searched_moves(positions: Positions, collector: Collector, evaluations: int) -> Tensor:
+    """int64 `[G]`: the move that a search of so many evaluations chooses in each position."""
+    return TimedSearch(positions, collector).search(evaluations=evaluations).moves

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference import RED, SlowBoard
+from evaluators import Hashed
+from reference import RED, SlowBoard, slow_search
 from torch import Tensor
 
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer, tree_search_move
-from hex_ai.arena.match import MatchGame, MatchSettings, Score, openings, play_match
+from hex_ai.arena.match import (
+    MatchGame,
+    MatchSettings,
+    Score,
+    fair_cells,
+    openings,
+    play_match,
+)
 from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Turn, Way
 from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.specs import PlayerOptions, make_player
@@ -75,13 +83,28 @@ def test_games_are_whole_and_every_opening_has_both_colours(flight: int) -> None
 
 
 def test_openings_are_spread_over_the_board_and_then_drawn_by_the_seed() -> None:
-    assert openings(MatchSettings(5, 4)) == [(0,), (24,)]
-    assert openings(MatchSettings(5, 50)) == [(cell,) for cell in range(25)]
+    assert openings(MatchSettings(5, 4)) == [(0,), (12,)]
+    assert openings(MatchSettings(5, 26)) == [(cell,) for cell in range(13)]
+    every = openings(MatchSettings(5, 50))
+    assert sorted(every) == [(cell,) for cell in range(25)]
     more = [openings(MatchSettings(3, 60, seed=seed)) for seed in (0, 0, 1)]
     assert more[0] == more[1] != more[2]
+    assert sorted(more[0][:9]) == [(cell,) for cell in range(9)]
     assert more[0][:9] == more[2][:9]
     assert all(len(set(pair)) == len(pair) == 2 for pair in more[0][9:])
     assert len(set(more[0])) == 30
+    assert openings(MatchSettings(3, 4, cells=(5, 7))) == [(5,), (7,)]
+
+
+def test_fair_openings_are_those_of_values_nearest_0() -> None:
+    toy = Hashed(3)
+    found = fair_cells(4, toy, torch.device("cpu"))
+    values = {
+        cell: abs(slow_search(SlowBoard.empty(4).play(cell), (8, 4), toy.slow).root_value)
+        for cell in range(16)
+    }
+    assert sorted(found) == list(range(16))
+    assert [values[cell] for cell in found] == sorted(values.values())
 
 
 class Stubborn:
@@ -124,7 +147,7 @@ def test_players_with_a_temperature_play_other_games() -> None:
     for heat in (0.0, 1.0):
         pair = (NetworkPlayer(f"{k}", network(), Way(temperature=heat), k) for k in (1, 2))
         scores.append(play_match(*pair, settings))
-    assert scores[0].distinct == 32
+    assert scores[0].distinct == 16  # an opening and its 180° turn are one game
     assert scores[0].wins == 16  # each opening is won by the same colour both times
     played = [{game.moves for game in score.games} for score in scores]
     assert len(played[0]) == 16
@@ -285,11 +308,15 @@ def test_settings_of_players_and_tests_that_cannot_be_meant_are_refused() -> Non
 
 def test_score_lines_say_what_was_played() -> None:
     games = [MatchGame(k, (k,), 1, "join", k < 3) for k in range(4)]
-    line = Score(games).line()
+    line = Score(3, games).line()
     assert line.startswith("3 of 4 won, 75.0%")
     assert "Elo +191" in line
-    assert Score(games).distinct == 4
-    assert Score([games[0], games[0]]).distinct == 1
+    assert Score(3, games).distinct == 4
+    assert Score(3, [games[0], games[0]]).distinct == 1
+    turned = MatchGame(5, (8,), 1, "join", first_is_red=True)
+    assert Score(3, [games[0], turned]).distinct == 1
+    # What is played twice tells no more than what is played once.
+    assert Score(3, [games[0], turned]).line().endswith(Score(3, games[:1]).line()[20:])
 
 
 def test_the_command_plays_saves_and_reports(

@@ -11,7 +11,9 @@ from hex_ai.arena.players import NO_MOVE, Player, Turn
 from hex_ai.arena.rating import Sprt, elo, interval
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
+from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.move_choice import random_bits
+from hex_ai.inference.position_collector import Evaluator, PositionCollector
 from hex_ai.selfplay.lane import MIN_SIZE
 from hex_ai.selfplay.records import BLUE, RED
 
@@ -27,6 +29,7 @@ class MatchSettings:
       games: an even number, two of each opening.
       games_in_flight: played side by side.
       seed: of the openings.
+      cells: opening cells to use, in this order; none: cells spread over the board.
       sprt: hypotheses between which the match is decided early, or None to play all games.
     """
 
@@ -34,6 +37,7 @@ class MatchSettings:
     games: int = 200
     games_in_flight: int = 256
     seed: int = 0
+    cells: tuple[int, ...] = ()
     sprt: Sprt | None = None
 
     def __post_init__(self) -> None:
@@ -67,8 +71,9 @@ class MatchGame:
 
 @dataclass
 class Score:
-    """What a match came to so far, seen by the first side."""
+    """What a match on boards of one size came to so far, seen by the first side."""
 
+    board_size: int
     games: list[MatchGame] = field(default_factory=list)
 
     @property
@@ -78,14 +83,17 @@ class Score:
 
     @property
     def distinct(self) -> int:
-        """Games that are unlike all others: another course, or other colours."""
-        return len({(game.moves, game.first_is_red) for game in self.games})
+        """Games that are unlike all others: another course, also turned by 180°, or colours."""
+        return len({(_turned_low(g.moves, self.board_size), g.first_is_red) for g in self.games})
 
     def line(self) -> str:
-        """One line: wins, their share and the Elo difference, both with 95 % intervals."""
+        """One line: wins, their share and the Elo difference, both with 95 % intervals.
+
+        Games that are the same count once for the width of the intervals.
+        """
         played = len(self.games)
-        low, high = interval(self.wins, played)
         share = self.wins / max(played, 1)
+        low, high = interval(share * self.distinct, self.distinct)
         return (
             f"{self.wins} of {played} won, {share:.1%} ({low:.1%} to {high:.1%}), "
             f"Elo {elo(share):+.0f} ({elo(low):+.0f} to {elo(high):+.0f})"
@@ -95,12 +103,16 @@ class Score:
 def openings(settings: MatchSettings) -> list[tuple[int, ...]]:
     """The first plies of the match's pairs of games, board cells; no two alike.
 
-    As many single cells as the board has, spread over it if not all are wanted; then pairs of
-    cells, drawn by the seed.
+    Single cells, each before its 180° turn, which is the same opening to whoever plays by the
+    position alone; spread over the board if not all are wanted. Then pairs of cells, by the seed.
     """
     wanted, moves = settings.games // 2, settings.board_size**2
-    single = torch.linspace(0, moves - 1, min(wanted, moves)).round().long().tolist()
-    found: dict[tuple[int, ...], None] = dict.fromkeys((cell,) for cell in single)
+    found: dict[tuple[int, ...], None] = dict.fromkeys((cell,) for cell in settings.cells)
+    if not found:
+        half = (moves + 1) // 2
+        spread = torch.linspace(0, half - 1, min(wanted, half)).round().long().tolist()
+        found.update(dict.fromkeys((cell,) for cell in spread))
+        found.update(dict.fromkeys((moves - 1 - cell,) for cell in spread))
     draw = 0
     while len(found) < wanted:
         bits = random_bits(settings.seed, torch.tensor([_SUITE_KEY]), torch.tensor([draw]))
@@ -108,7 +120,22 @@ def openings(settings: MatchSettings) -> list[tuple[int, ...]]:
         if one != other:
             found.setdefault((one, other))
         draw += 1
-    return list(found)
+    return list(found)[:wanted]
+
+
+def fair_cells(size: int, evaluator: Evaluator, device: torch.device) -> tuple[int, ...]:
+    """All opening cells of a board, the fairest first: those whose value is nearest 0.
+
+    Args:
+      size: N.
+      evaluator: judges, by a search of widths (8, 4).
+      device: where it wants positions.
+    """
+    cells = torch.arange(size**2, device=device)
+    opened = Positions.empty(size**2, size, device).play(cells)
+    tree = build_search_tree_with_collection(opened, (8, 4), 0.0, PositionCollector(evaluator))
+    evaluator.check()
+    return tuple(tree.values.abs().argsort(stable=True).tolist())
 
 
 def play_match(
@@ -127,7 +154,7 @@ def play_match(
     Raises:
       HexAIError: a player that fails or gives a move that is not legal.
     """
-    score = Score()
+    score = Score(settings.board_size)
     suite = openings(settings)
     # The two games of an opening stand side by side, so that every part of a match is fair.
     numbers = iter(range(2 * len(suite)))
@@ -213,3 +240,8 @@ class _Games:
 
 def _most_openings(size: int) -> int:
     return size**2 + size**2 * (size**2 - 1) // 2
+
+
+def _turned_low(moves: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """A game or its 180° turn, whichever comes first."""
+    return min(moves, tuple(size * size - 1 - cell for cell in moves))

@@ -10,7 +10,7 @@ import typer
 
 from hex_ai.arena.foreign import HtpPlayer
 from hex_ai.arena.ladder import draw_ladder, ladder_json, rate_run
-from hex_ai.arena.match import MatchSettings, Score, play_match
+from hex_ai.arena.match import MatchSettings, Score, fair_cells, play_match
 from hex_ai.arena.players import Player
 from hex_ai.arena.rating import Sprt
 from hex_ai.arena.specs import PlayerOptions, make_player
@@ -21,11 +21,13 @@ from hex_ai.formats.trmph import write_trmph
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
 from hex_ai.inference.foreign_weights import import_weights
-from hex_ai.inference.inference_plan import resolve_device
+from hex_ai.inference.inference_plan import default_plan, resolve_device
+from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted
 from hex_ai.selfplay.game_store import write_json, write_text
 from hex_ai.selfplay.records import RED
+from hex_ai.selfplay.selfplay_engine import default_model_path
 from hex_ai.training.curves import Curves, add_ladder
 from hex_ai.training.fitting import FitReport, FitSettings, fit_games
 from hex_ai.training.learning import Learner, Round
@@ -158,6 +160,9 @@ def match(
     second: Annotated[str, typer.Argument(help="player")],
     board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
     games: Annotated[int, typer.Option(help="an even number, two of each opening")] = 200,
+    openings: Annotated[
+        str, typer.Option(help="spread over the board, or fair: nearest to even under the pie rule")
+    ] = "spread",
     temperature: Annotated[float, typer.Option(help="of the networks' moves")] = 0.0,
     sprt: Annotated[
         str | None, typer.Option(help="stop once decided between two Elo leads, such as 0,50")
@@ -172,9 +177,14 @@ def match(
 ) -> None:
     """Let two players play a match: every opening twice, once with each colour."""
     settings = MatchSettings(
-        board_size, games, games_in_flight, seed, None if sprt is None else _sprt(sprt)
+        board_size,
+        games,
+        games_in_flight,
+        seed,
+        sprt=None if sprt is None else _sprt(sprt),
     )
     options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type)
+    settings = replace(settings, cells=_opening_cells(openings, settings, options.device))
     with ExitStack() as players:
         # Other draws for each, or a network that meets itself would play the same games twice.
         one, other = (
@@ -242,6 +252,17 @@ def ladder(
     draw_ladder(rungs, f"{run.name}, {size}x{size}, {search_widths}", run / "ladder.png")
     add_ladder(run, f"elo/{size}x{size}", [(rung.games, rung.elo) for rung in rungs])
     out.print(f"{run / 'ladder.png'}")
+
+
+def _opening_cells(openings: str, settings: MatchSettings, device: str) -> tuple[int, ...]:
+    """The cells to open with, judged by the shipped network; none where they are just spread."""
+    if openings == "spread":
+        return ()
+    if openings != "fair":
+        raise SettingError(f"openings {openings!r} is neither 'spread' nor 'fair'")
+    network = load_checkpoint(default_model_path()).network
+    judge = ModelInference(network, default_plan(torch.device(device), runtime="eager"))
+    return fair_cells(settings.board_size, judge, judge.device)[: settings.games // 2]
 
 
 def _sprt(text: str) -> Sprt:

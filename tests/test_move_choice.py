@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
+from hex_ai.game.positions import Positions
 from hex_ai.inference.move_choice import (
     Candidates,
     choose_among,
@@ -26,6 +27,8 @@ from hex_ai.selfplay.openings import (
     OPENINGS,
     check_opening,
     fairest_move,
+    random_cells,
+    random_plies,
     scheduled_temperature,
     uniform_cells,
 )
@@ -350,3 +353,32 @@ def test_openings_are_known_by_name() -> None:
     for name in ("", "Uniform", "random"):
         with pytest.raises(SettingError):
             check_opening(name)
+
+
+@pytest.mark.parametrize("size", [3, 5, 11])
+def test_scattered_openings_are_as_long_as_they_say(size: int) -> None:
+    """A quarter is longer than one ply: of 4,000 games 25 ± 3 %, beyond 4 deviations, 1 seed in
+    10,000. All lengths come about: a length of 1 in 19 is absent once in 10^22."""
+    ids = torch.arange(4000)
+    plies = random_plies("scattered", 5, ids, size)
+    longer = plies > 1
+    assert abs(float(longer.double().mean()) - 0.25) < 0.03
+    assert plies.min() == 1
+    assert sorted(set(plies[longer].tolist())) == list(range(2, 2 * size - 1))
+    assert torch.equal(random_plies("scattered", 5, ids[7:9], size), plies[7:9])
+    assert not torch.equal(random_plies("scattered", 6, ids, size), plies)
+    assert random_plies("uniform", 5, ids, size).eq(1).all()
+    for name in ("policy", "empty"):
+        assert random_plies(name, 5, ids, size).eq(0).all()
+
+
+def test_random_cells_are_legal_and_keyed() -> None:
+    ids, positions = torch.arange(300), Positions.empty(300, 4)
+    for ply in range(6):
+        cells = random_cells(9, ids, ply, positions)
+        positions.require_legal(cells)
+        assert torch.equal(random_cells(9, ids[5:7], ply, positions[5:7]), cells[5:7])
+        assert len(set(cells.tolist())) > 9
+        positions = positions.play(cells)
+    # With N - 1 stones nobody has joined.
+    assert not positions.finished.any()

@@ -1,7 +1,7 @@
 """The commands that look at stored games."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,6 +18,7 @@ from hex_ai.selfplay.game_store import (
     write_text,
 )
 from hex_ai.selfplay.replay import find_faults
+from hex_ai.training.run_folder import read_notes
 
 Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
 
@@ -60,14 +61,14 @@ def verify(folder: Folder) -> None:
     run = read_run(folder)
     if run is None:
         raise StoreError(f"{folder}: holds no run")
-    faults, seen = [], set[int]()
+    faults, seen, digests = [], set[int](), _digests(folder, run)
     for path in shard_paths(folder):
         games = read_shard(path)
         faults += find_faults(games)
         for game in games:
             if game.game_id in seen:
                 faults.append(f"game {game.game_id}: stored twice")
-            if game.network != run["network"].get("digest"):
+            if game.network not in digests:
                 faults.append(f"game {game.game_id}: played by another network")
             if game.board_size != run["settings"].get("board_size"):
                 faults.append(f"game {game.game_id}: of another board size")
@@ -83,3 +84,11 @@ def verify(folder: Folder) -> None:
         raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
     state = "complete" if summary else "not finished yet"
     say(f"{len(seen)} games, no faults, {state}")
+
+
+def _digests(folder: Path, run: dict[str, Any]) -> set[str]:
+    """The networks that may have played a run: in a run of learning, those of all its rounds."""
+    if "learnt_in" not in run["network"]:
+        return {run["network"].get("digest")}
+    notes = read_notes(folder.resolve().parent.parent)
+    return {row["network"] for row in notes["rounds"]} if notes else set()

@@ -230,7 +230,7 @@ def test_folders_that_cannot_be_written_are_named(
     def read_only(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(game_store, "_lock", read_only)
+    monkeypatch.setattr(game_store, "open", read_only, raising=False)
     with pytest.raises(StoreError, match=f"{tmp_path}: Permission denied"):
         GameStore(tmp_path, RUN)
 

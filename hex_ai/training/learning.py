@@ -153,6 +153,7 @@ class Learner:
             done = length.done(self.progress.games, self.progress.seconds)
             ends = length.done(self.progress.games, self.progress.seconds + length_of_round / 2)
             if done >= 1 or (length.games is None and ends >= 1):
+                self._keep_last()
                 return
             started = time.monotonic()
             yield self._round(done, started)
@@ -314,6 +315,13 @@ class Learner:
         if games >= self.progress.checkpoint_games * CHECKPOINT_GROWTH:
             save_checkpoint(self.folder.checkpoint_path(games), network, about)
             self.progress.checkpoint_games = games
+
+    def _keep_last(self) -> None:
+        """Keeps the network that a run ends with, so that a ladder has it as its last rung."""
+        path = self.folder.checkpoint_path(self.progress.games)
+        if not path.exists():
+            about = {"games": self.progress.games, "rounds": self.progress.rounds}
+            save_checkpoint(path, self.trainer.average_network, about)
 
 
 def _first_network(settings: LearnSettings, init: Path | None) -> tuple[nn.Module, str | None]:

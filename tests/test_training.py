@@ -151,9 +151,11 @@ def tiny() -> HexNetwork:
         return HexNetwork(NetworkConfig(8, 1))
 
 
-def test_a_few_steps_reduce_the_loss_and_the_average_follows() -> None:
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_few_steps_reduce_the_loss_and_the_average_follows(mixed: bool) -> None:
+    """Also in bfloat16, which is emulated where the processor lacks it."""
     samples = samples_from_games(toy_games(4))
-    trainer = Trainer(tiny(), 1e-2)
+    trainer = Trainer(tiny(), 1e-2, mixed=mixed)
     before = copy.deepcopy(trainer.average_network.state_dict())
     generator = torch.Generator().manual_seed(0)
     losses = [trainer.fit(samples, 10, 32, generator) for _ in range(12)]
@@ -164,6 +166,18 @@ def test_a_few_steps_reduce_the_loss_and_the_average_follows() -> None:
     weight = "stem.conv.weight"
     assert not torch.equal(before[weight], after[weight])
     assert not torch.equal(trainer.network.state_dict()[weight], after[weight])
+    assert after[weight].dtype == torch.float32
+
+
+def test_mixed_precision_is_another_precision_of_the_same_thing() -> None:
+    samples = samples_from_games(toy_games(4))
+    found = []
+    for mixed in (False, True):
+        trainer = Trainer(tiny(), 1e-2, mixed=mixed)
+        found.append(trainer.fit(samples, 3, 32, torch.Generator().manual_seed(0)))
+    assert found[0] != found[1]
+    assert found[0].policy == pytest.approx(found[1].policy, rel=0.05)
+    assert found[0].value == pytest.approx(found[1].value, rel=0.05)
 
 
 def test_a_learning_rate_of_nothing_learns_nothing() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hex_ai.errors import SettingError
+from hex_ai.inference.inference_plan import multiplies_bfloat16
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.training.samples import Samples, samples_from_games
@@ -76,7 +77,8 @@ def fit_games(
       StoreError: a folder without games, or one that cannot be read.
     """
     learnt, measured = _split(folders)
-    trainer = Trainer(network, settings.learning_rate)
+    device = next(network.parameters()).device
+    trainer = Trainer(network, settings.learning_rate, mixed=multiplies_bfloat16(device))
     generator = torch.Generator().manual_seed(settings.seed)
     count = sum(len(samples) for samples in learnt)
     steps = math.ceil(count * settings.passes / settings.batch)

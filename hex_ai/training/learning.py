@@ -165,7 +165,11 @@ class Learner:
             raise StoreError(f"{self.folder.path}: holds a run already; --resume goes on with it")
         torch.manual_seed(self.settings.seed)
         network, origin = _first_network(self.settings, init)
-        self.trainer = Trainer(network.to(self.device), self.settings.learning_rate)
+        self.trainer = Trainer(
+            network.to(self.device),
+            self.settings.learning_rate,
+            mixed=self.plan.precision == "bfloat16",
+        )
         self.notes: dict[str, Any] = {
             "settings": self.settings.to_json(),
             "init": origin,

@@ -28,12 +28,24 @@ class Trainer:
     """Trains `network` in place and keeps an exponential average of its weights.
 
     The average is what plays and what is saved: `average_network`.
+
+    Args:
+      network: on any device.
+      learning_rate: of the first step.
+      weight_decay: of AdamW.
+      mixed: forward and backward in bfloat16 where that is safe; weights stay float32. Worth it
+        where the hardware multiplies bfloat16, see `multiplies_bfloat16`.
     """
 
     def __init__(
-        self, network: nn.Module, learning_rate: float, weight_decay: float = 1e-4
+        self,
+        network: nn.Module,
+        learning_rate: float,
+        weight_decay: float = 1e-4,
+        *,
+        mixed: bool = False,
     ) -> None:
-        self.network = network
+        self.network, self._mixed = network, mixed
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=learning_rate, weight_decay=weight_decay
         )
@@ -73,7 +85,9 @@ class Trainer:
             rows = torch.randint(len(samples), (batch,), generator=generator)
             turn = torch.rand(batch, generator=generator) < 0.5
             chosen = samples.rows(rows).turned(turn).to(device)
-            policy, value = _losses(self.network, chosen)
+            with torch.autocast(device.type, torch.bfloat16, enabled=self._mixed):
+                logits, values = self.network(_planes(chosen))
+            policy, value = _losses(logits.float(), values.float(), chosen)
             self.optimizer.zero_grad(set_to_none=True)
             (policy + value).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -86,7 +100,8 @@ class Trainer:
 def losses(network: nn.Module, samples: Samples) -> Losses:
     """What a network's loss on samples is, as it stands."""
     samples = samples.to(next(network.parameters()).device)
-    policy, value = _losses(network, samples)
+    logits, values = network(_planes(samples))
+    policy, value = _losses(logits, values, samples)
     return Losses(float(policy), float(value), float(_entropy(samples)))
 
 
@@ -102,9 +117,11 @@ def _average(averaged: Any, current: Any, steps: Tensor | int) -> None:
     get_ema_multi_avg_fn(decay)(averaged, current, steps)  # type: ignore[no-untyped-call]
 
 
-def _losses(network: nn.Module, samples: Samples) -> tuple[Tensor, Tensor]:
-    planes = samples.planes.float().contiguous(memory_format=torch.channels_last)
-    logits, values = network(planes)
+def _planes(samples: Samples) -> Tensor:
+    return samples.planes.float().contiguous(memory_format=torch.channels_last)
+
+
+def _losses(logits: Tensor, values: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
     # Occupied cells take no part: search never asks for them.
     occupied = samples.planes[:, :, 1:-1, 1:-1].sum(1).flatten(1) > 0
     log_policy = logits.masked_fill(occupied, -1e9).log_softmax(1)

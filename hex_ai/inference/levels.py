@@ -29,16 +29,16 @@ class Level:
 
 
 LEVELS = (
-    Level(3.0, 0),
-    Level(2.0, 0),
-    Level(1.4, 0),
     Level(1.0, 0),
-    Level(0.6, 0),
+    Level(0.8, 0),
+    Level(0.65, 0),
+    Level(0.53, 0),
+    Level(0.42, 0),
+    Level(0.33, 0),
+    Level(0.22, 0),
     Level(0.0, 0),
     Level(0.0, 12),
-    Level(0.0, 40),
-    Level(0.0, 160),
-    Level(0.0, 800),
+    Level(0.0, 200),
 )
 
 

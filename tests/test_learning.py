@@ -229,10 +229,70 @@ def test_folders_that_cannot_be_gone_on_with_are_refused(tmp_path: Path) -> None
             Learner(tmp_path, SMALL, resume=True, device="cpu")
     state.write_bytes(whole)
     notes = tmp_path / "learn.json"
-    for damaged in (b"{", b"[]", b"{}", b'{"format": "hex_ai-learn", "version": 99}'):
+    lacking = json.loads(notes.read_text())
+    del lacking["rounds"][0]["network"]
+    for damaged in (
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"format": "hex_ai-learn", "version": 99}',
+        b'{"format": "hex_ai-learn", "version": 1}',
+        json.dumps(lacking).encode(),
+    ):
         notes.write_bytes(damaged)
         with pytest.raises(StoreError, match=r"learn\.json"):
             Learner(tmp_path, SMALL, resume=True, device="cpu")
+
+
+def test_nothing_is_lost_where_a_file_is_missing(tmp_path: Path) -> None:
+    learn(tmp_path, 60)
+    shards = sorted(tmp_path.glob("games/*/games-*"))
+    (tmp_path / "state.pt").rename(tmp_path / "kept")
+    with pytest.raises(StoreError, match=r"state\.pt"):
+        Learner(tmp_path, SMALL, resume=True, device="cpu")
+    (tmp_path / "learn.json").rename(tmp_path / "notes")
+    for resume in (False, True):
+        with pytest.raises(StoreError, match=r"learn\.json"):
+            Learner(tmp_path, SMALL, resume=resume, device="cpu")
+    (tmp_path / "notes").rename(tmp_path / "learn.json")
+    learn(tmp_path / "young", 24)
+    (tmp_path / "kept").write_bytes((tmp_path / "young" / "state.pt").read_bytes())
+    (tmp_path / "kept").rename(tmp_path / "state.pt")
+    with pytest.raises(StoreError, match="does not know"):
+        Learner(tmp_path, SMALL, resume=True, device="cpu")
+    assert sorted(tmp_path.glob("games/*/games-*")) == shards
+
+
+def test_what_a_round_that_did_not_count_has_left_is_put_right(tmp_path: Path) -> None:
+    """Stopped after all files but `state.pt` were written."""
+    learn(tmp_path, 36)
+    before = (tmp_path / "state.pt").read_bytes()
+    learn(tmp_path, 48, resume=True)
+    ahead = weights(tmp_path)
+    (tmp_path / "state.pt").write_bytes(before)
+    learn(tmp_path, 36, resume=True)
+    assert weights(tmp_path) != ahead
+    assert "games-000000048.pt.gz" not in [p.name for p in (tmp_path / "checkpoints").iterdir()]
+    assert len(json.loads((tmp_path / "learn.json").read_text())["rounds"]) == 3
+    learn(tmp_path, 48, resume=True)
+    assert weights(tmp_path) == ahead
+
+
+def test_games_of_the_round_under_way_are_no_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn(tmp_path, 48)
+    folder = str(tmp_path / "games" / "3x3")
+    assert command(monkeypatch, capsys, "verify", folder)[0] == 0
+    path = tmp_path / "learn.json"
+    notes = json.loads(path.read_text())
+    last = notes["rounds"].pop()
+    path.write_text(json.dumps(notes))
+    assert command(monkeypatch, capsys, "verify", folder)[0] == 0
+    notes["rounds"].append(last | {"network": "another"})
+    notes["rounds"][0]["network"] = "another"
+    path.write_text(json.dumps(notes))
+    assert command(monkeypatch, capsys, "verify", folder)[0] == 7
 
 
 def test_a_state_with_code_in_it_is_not_run(tmp_path: Path) -> None:
@@ -344,6 +404,9 @@ def test_lengths_that_cannot_be_meant_are_refused() -> None:
         (["--games", "-3"], "-3"),
         (["--channels", "4"], "channels"),
         (["--init", "nowhere.pt"], "nowhere.pt"),
+        (["--init", "nowhere.pt", "--blocks", "3"], "--init"),
+        (["--reuse", "1e308"], "reuse"),
+        (["--games-in-flight", "0"], "in flight"),
         (["--device", "tpu"], "tpu"),
     ],
     ids=str,
@@ -367,11 +430,12 @@ def test_bad_flags_end_in_one_line(
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
 ) -> tuple[int, str]:
-    """Exit status and standard output of a command."""
+    """Exit status of a command, and all that it said."""
     monkeypatch.setattr(sys, "argv", ["hex-ai", *words])
     with pytest.raises(SystemExit) as ended:
         main()
-    return int(str(ended.value.code)), capsys.readouterr().out
+    said = capsys.readouterr()
+    return int(str(ended.value.code)), said.out + said.err
 
 
 def test_stored_games_alone_teach(
@@ -382,11 +446,11 @@ def test_stored_games_alone_teach(
     folders = [str(tmp_path / "run" / "games" / name) for name in ("3x3", "4x4")]
     path = tmp_path / "net.pt"
     small = ["--channels", "8", "--blocks", "1", "--batch", "32", "--learning-rate", "0.01"]
-    status, said = command(
+    status, told = command(
         monkeypatch, capsys, "train", *folders, "--out", str(path), "--passes", "8", *small
     )
     assert status == 0
-    steps = [line.split() for line in said.splitlines() if line.startswith("step")]
+    steps = [line.split() for line in told.splitlines() if line.startswith("step")]
     policy, value = ([float(words[k]) for words in steps] for k in (5, 7))
     assert policy[-1] < 0.9 * policy[0]
     assert value[-1] < value[0]
@@ -396,9 +460,21 @@ def test_stored_games_alone_teach(
         "--passes", "0.1",
     )  # fmt: skip
     assert again[0] == 0
-    for bad in (["--passes", "0"], ["--batch", "0"], ["--learning-rate", "nan"]):
+    for bad in (
+        ["--passes", "0"],
+        ["--passes", "1e308"],
+        ["--batch", "0"],
+        ["--batch", str(10**15)],
+        ["--learning-rate", "nan"],
+        ["--seed", str(2**80)],
+        ["--init", str(path), "--channels", "9"],
+    ):
         assert command(monkeypatch, capsys, "train", *folders, "--out", str(path), *bad)[0] == 2
     assert command(monkeypatch, capsys, "train", str(tmp_path), "--out", str(path))[0] == 6
+    for nowhere, code in ((tmp_path / "no" / "net.pt", 4), (tmp_path / "net.bin", 2)):
+        found = command(monkeypatch, capsys, "train", *folders, "--out", str(nowhere))
+        assert found[0] == code
+        assert "step" not in found[1]  # refused before the work
 
 
 def test_the_ladder_rates_and_draws(
@@ -413,7 +489,7 @@ def test_the_ladder_rates_and_draws(
     assert ladder["board_size"] == 4
     assert [rung["games"] for rung in ladder["rungs"]] == [0, 24, 36]
     assert ladder["rungs"][0]["elo"] == 0
-    assert said.count("Elo") == 3
+    assert said.count(" Elo  ") == 3
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
     assert command(monkeypatch, capsys, "ladder", str(tmp_path / "none"), *flags)[0] == 6
     assert command(monkeypatch, capsys, "ladder", str(tmp_path), "--checkpoints", "1")[0] == 2

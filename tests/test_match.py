@@ -29,9 +29,12 @@ from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.cli import main
 from hex_ai.errors import EngineError, HexAIError, IllegalMoveError, SettingError
 from hex_ai.formats.trmph import read_trmph
+from hex_ai.game.positions import Positions
+from hex_ai.inference import levels
 from hex_ai.inference.checkpoint import save_checkpoint
-from hex_ai.inference.levels import LEVELS, level
+from hex_ai.inference.levels import LEVELS, level, searched_moves
 from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.inference.position_collector import PositionCollector
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +164,45 @@ def test_a_test_that_has_decided_ends_the_match() -> None:
     assert score.wins == len(score.games)
 
 
+class Racer:
+    """Wins fast or loses slowly, as its games' numbers have it: quick wins must not count first."""
+
+    name = "racer"
+
+    def choose(self, turn: Turn) -> Tensor:
+        legal = turn.positions.legal_moves()
+        first = legal.double().argmax(1)
+        gives_up = (turn.ids % 5 < 3) & (turn.plies > 4)
+        return torch.where(gives_up, NO_MOVE, first)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_test_does_not_depend_on_which_games_end_first() -> None:
+    found = []
+    for flight in (2, 16, 256):
+        settings = MatchSettings(4, 200, flight, sprt=Sprt(-200.0, 200.0))
+        score = play_match(RandomPlayer("random", 0), Racer(), settings)
+        found.append((score.verdict, [game.number for game in score.games], score.wins))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0]
+    assert found[0][1] == list(range(len(found[0][1])))
+    # Games that are the same count once: two deterministic players can decide nothing by them.
+    same = Score(3, [MatchGame(k, (4,), 1, "join", k % 2 == 0) for k in range(400)])
+    assert not same.judge(Sprt(0.0, 50.0))
+
+
+def test_groups_of_games_are_searched_like_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy, positions = Hashed(3), Positions.empty(7, 5).play(torch.arange(7))
+    collector = PositionCollector(toy)
+    whole = searched_moves(positions, collector, 30)
+    monkeypatch.setattr(levels, "MAX_NODES", 2 * 30 * levels.NODES_PER_EVALUATION)
+    assert torch.equal(searched_moves(positions, collector, 30), whole)
+    monkeypatch.setattr(levels, "MAX_NODES", 1)
+    assert torch.equal(searched_moves(positions, collector, 30), whole)
+
+
 def test_elo_and_interval_are_those_of_the_books() -> None:
     assert elo(0.75) == pytest.approx(190.8485)
     assert elo(0.5) == 0
@@ -202,6 +244,30 @@ def test_ratings_explain_the_scores() -> None:
     assert all(0 < spread < 10 for _, spread in found[1:])
     swept = fit_ratings({(1, 0): (20, 0)}, 2)
     assert 300 < swept[1][0] < 1000
+
+
+def test_ratings_of_a_long_ladder_are_right_and_their_spread_adds_up() -> None:
+    """30 rungs of 100 Elo, each linked to the one before: variances of the links add up."""
+    won = round(100 * expected_share(100))
+    found = fit_ratings({(k, k - 1): (won, 100 - won) for k in range(1, 30)}, 30)
+    link = elo((won + 0.5) / 101)
+    assert [rating for rating, _ in found] == pytest.approx([k * link for k in range(30)], abs=0.01)
+    assert [spread for _, spread in found] == pytest.approx(
+        [math.sqrt(k) * found[1][1] for k in range(30)]
+    )
+
+
+def test_spreads_are_those_of_ratings_fitted_again_and_again() -> None:
+    """200 draws: a standard deviation is then known within 5 %, and 15 % is 3 times that."""
+    draw, truth, games = torch.Generator().manual_seed(0), (0.0, 80.0, 160.0), 200
+    pairs, last = [(1, 0), (2, 1), (2, 0)], []
+    for _ in range(200):
+        shares = torch.tensor([expected_share(truth[a] - truth[b]) for a, b in pairs])
+        wins = (torch.rand(3, games, generator=draw) < shares[:, None]).sum(1).tolist()
+        scores = {pair: (won, games - won) for pair, won in zip(pairs, wins, strict=True)}
+        last.append(fit_ratings(scores, 3)[2])
+    deviation = float(torch.tensor([rating for rating, _ in last]).std())
+    assert 1.96 * deviation == pytest.approx(last[0][1], rel=0.15)
 
 
 def test_openspiel_wins_at_once_where_it_can_and_repeats_itself() -> None:
@@ -301,7 +367,7 @@ def test_settings_of_players_and_tests_that_cannot_be_meant_are_refused() -> Non
     for bad in ({"temperature": -1.0}, {"temperature": math.nan}, {"move_seconds": 0.0}):
         with pytest.raises(SettingError):
             PlayerOptions(**bad)
-    for low, high in ((1.0, 1.0), (5.0, 0.0), (math.nan, 1.0)):
+    for low, high in ((1.0, 1.0), (5.0, 0.0), (math.nan, 1.0), (0.0, 9000.0)):
         with pytest.raises(SettingError):
             Sprt(low, high)
 

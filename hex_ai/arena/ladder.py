@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hex_ai.arena.match import MatchSettings, play_match
+from hex_ai.arena.match import MatchSettings, Score, play_match
 from hex_ai.arena.players import NetworkPlayer, Way
 from hex_ai.arena.rating import fit_ratings
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint
-from hex_ai.training.run_folder import checkpoint_paths, read_notes
+from hex_ai.training.run_folder import checkpoint_paths, games_of_checkpoint, read_notes
 
 # Each checkpoint meets so many of those before it.
 NEIGHBOURS = 2
@@ -63,9 +63,11 @@ def rate_run(
     scores = {}
     for k in range(1, len(paths)):
         for before in range(max(0, k - NEIGHBOURS), k):
-            won = _wins(paths[k], paths[before], settings, widths, device)
-            scores[k, before] = (won, settings.games - won)
-            tell(f"{paths[k].name} against {paths[before].name}: {won} of {settings.games}")
+            score = _play(paths[k], paths[before], settings, widths, device)
+            share = score.wins / len(score.games)
+            # Games that are the same tell no more than one of them.
+            scores[k, before] = (share * score.distinct, (1 - share) * score.distinct)
+            tell(f"{paths[k].name} against {paths[before].name}: {score.line()}")
     spent = {row["games"]: row for row in notes["rounds"]}
     ratings = fit_ratings(scores, len(paths))
     return [_rung(path, *rating, spent) for path, rating in zip(paths, ratings, strict=True)]
@@ -109,18 +111,18 @@ def ladder_json(rungs: list[Rung], settings: MatchSettings, widths: tuple[int, .
     }
 
 
-def _wins(
+def _play(
     one: Path, other: Path, settings: MatchSettings, widths: tuple[int, ...], device: str
-) -> int:
+) -> Score:
     def player(path: Path) -> NetworkPlayer:
         return NetworkPlayer(path.name, load_checkpoint(path).network, Way(widths), device=device)
 
     with closing(player(one)) as first, closing(player(other)) as second:
-        return play_match(first, second, settings).wins
+        return play_match(first, second, settings)
 
 
 def _rung(path: Path, elo: float, spread: float, spent: dict[int, dict[str, Any]]) -> Rung:
-    games = int(path.name.removeprefix("games-").split(".")[0])
+    games = games_of_checkpoint(path)
     row = spent.get(games, {"samples": 0, "evaluations": 0, "seconds": 0.0})
     return Rung(path.name, elo, spread, games, row["samples"], row["evaluations"], row["seconds"])
 

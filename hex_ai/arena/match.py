@@ -71,10 +71,16 @@ class MatchGame:
 
 @dataclass
 class Score:
-    """What a match on boards of one size came to so far, seen by the first side."""
+    """What a match on boards of one size came to so far, seen by the first side.
+
+    Attributes:
+      games: that have ended; in the order of their numbers once the match is over.
+      verdict: of the test that may have ended the match, see `Sprt.verdict`.
+    """
 
     board_size: int
     games: list[MatchGame] = field(default_factory=list)
+    verdict: int = 0
 
     @property
     def wins(self) -> int:
@@ -84,7 +90,29 @@ class Score:
     @property
     def distinct(self) -> int:
         """Games that are unlike all others: another course, also turned by 180°, or colours."""
-        return len({(_turned_low(g.moves, self.board_size), g.first_is_red) for g in self.games})
+        return len({self._kind(game) for game in self.games})
+
+    def judge(self, sprt: Sprt) -> bool:
+        """Lets the test decide, and forgets the games beyond its decision; whether it has decided.
+
+        It sees games in the order of their numbers, opening by opening, and those that are the same
+        once: in the order in which they end, the short ones would have the first say.
+        """
+        known = {game.number: game for game in self.games}
+        kinds: dict[tuple[tuple[int, ...], bool], bool] = {}
+        number = 0
+        while number in known and number + 1 in known:
+            for game in (known[number], known[number + 1]):
+                kinds[self._kind(game)] = game.won
+            number += 2
+            self.verdict = sprt.verdict(sum(kinds.values()), len(kinds))
+            if self.verdict:
+                self.games = [known[k] for k in range(number)]
+                return True
+        return False
+
+    def _kind(self, game: MatchGame) -> tuple[tuple[int, ...], bool]:
+        return _turned_low(game.moves, self.board_size), game.first_is_red
 
     def line(self) -> str:
         """One line: wins, their share and the Elo difference, both with 95 % intervals.
@@ -164,6 +192,7 @@ def play_match(
         for number in islice(numbers, room):
             under_way.start(number, suite[number // 2], first_is_red=number % 2 == 0)
         if not len(under_way):
+            score.games.sort(key=lambda game: game.number)
             return score
         for player, is_first in ((first, True), (second, False)):
             under_way.step(player, is_first)
@@ -171,7 +200,7 @@ def play_match(
         score.games += ended
         if ended:
             report(score)
-        if settings.sprt and settings.sprt.verdict(score.wins, len(score.games)):
+        if settings.sprt and ended and score.judge(settings.sprt):
             return score
 
 

@@ -86,7 +86,7 @@ class Way:
     Attributes:
       widths: of the fixed-width search.
       evaluations: of the search for play, a move.
-      seconds: of the search for play, a move; games side by side share their seconds.
+      seconds: of the search for play, a move; games take turns.
       temperature: alone: moves are drawn from the policy, at 0 the likeliest; with widths, of the
         noise on the candidates.
     """
@@ -129,8 +129,12 @@ class NetworkPlayer:
         elif way.evaluations:
             moves = searched_moves(positions, collector, way.evaluations)
         elif way.seconds:
-            search = TimedSearch(positions, collector)
-            moves = search.search(seconds=way.seconds * len(positions)).moves
+            moves = torch.cat(
+                [
+                    TimedSearch(positions[k : k + 1], collector).search(seconds=way.seconds).moves
+                    for k in range(len(positions))
+                ]
+            )
         else:
             moves = policy_moves(
                 positions, collector, way.temperature, self._seed, turn.ids, turn.plies

@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hex_ai.errors import SettingError
 
 # Of the standard normal distribution: 95 % of it lies within this many deviations.
@@ -12,8 +15,16 @@ Z = 1.959964
 # Odds of a false answer that `Sprt` allows for, either way.
 FALSE_ANSWERS = 0.05
 
+# Elo of one natural unit of log odds.
+ELO = 400 / math.log(10)
+
+NEWTON_STEPS = 100
+
 # What stands for infinitely many Elo in a table.
 MOST_ELO = 10_000.0
+
+# Leads that may be tested for.
+MOST_LEAD = 1000.0
 
 
 def interval(wins: float, games: int) -> tuple[float, float]:
@@ -51,8 +62,10 @@ class Sprt:
     high: float
 
     def __post_init__(self) -> None:
-        if not -MOST_ELO < self.low < self.high < MOST_ELO:
-            raise SettingError(f"Elo leads {self.low:g},{self.high:g} are not ascending")
+        if not -MOST_LEAD <= self.low < self.high <= MOST_LEAD:
+            raise SettingError(
+                f"Elo leads {self.low:g},{self.high:g} are not ascending within ±{MOST_LEAD:g}"
+            )
 
     def ratio(self, wins: int, games: int) -> float:
         """Log of how much likelier the score is at `high` than at `low`."""
@@ -68,33 +81,43 @@ class Sprt:
 
 
 def fit_ratings(
-    scores: Mapping[tuple[int, int], tuple[int, int]], players: int
+    scores: Mapping[tuple[int, int], tuple[float, float]], players: int
 ) -> Sequence[tuple[float, float]]:
     """Elo ratings that explain all scores best, after Bradley and Terry, and their 95 % spread.
 
     Args:
       scores: for a pair of players, wins of the first, wins of the second.
-      players: how many there are; the first of them has rating 0.
+      players: how many there are; the first of them has rating 0, the others must be linked to it
+        by matches.
 
     Returns:
-      (rating, half the width of its interval) of each player. Half a win and half a loss are added
-      to every pair, so that a clean sweep has a finite rating.
+      (rating, half the width of the interval of its difference to the first) of each player. Half a
+      win and half a loss are added to every pair, so that a clean sweep has a finite rating.
     """
-    ratings = [0.0] * players
-    for _ in range(200):
-        slopes, bends = [0.0] * players, [1e-9] * players
-        for (one, other), (won, lost) in scores.items():
-            share = expected_share(ratings[one] - ratings[other])
-            total = won + lost + 1
-            pull = won + 0.5 - share * total
-            bend = share * (1 - share) * total
-            slopes[one] += pull
-            slopes[other] -= pull
-            bends[one] += bend
-            bends[other] += bend
-        # Half of Newton's step on the diagonal: the whole would overshoot between neighbours.
-        step = [0.5 * slope / bend for slope, bend in zip(slopes, bends, strict=True)]
-        ratings = [r + s * 400 / math.log(10) for r, s in zip(ratings, step, strict=True)]
-        ratings = [rating - ratings[0] for rating in ratings]
-    spread = [Z / math.sqrt(bend) * 400 / math.log(10) for bend in bends]
-    return [(r, 0.0 if k == 0 else spread[k]) for k, r in enumerate(ratings)]
+    ratings = np.zeros(players)
+    for _ in range(NEWTON_STEPS):
+        slope, bend = _slope_and_bend(scores, ratings)
+        step = np.linalg.solve(bend[1:, 1:], slope[1:])
+        # Far from the solution a whole step may overshoot.
+        ratings[1:] += step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-9))
+        if np.abs(step).max() < 1e-9:
+            break
+    _, bend = _slope_and_bend(scores, ratings)
+    variance = np.diag(np.linalg.inv(bend[1:, 1:]))
+    spread = [0.0, *(Z * np.sqrt(variance) * ELO).tolist()]
+    return list(zip((ratings * ELO).tolist(), spread, strict=True))
+
+
+def _slope_and_bend(
+    scores: Mapping[tuple[int, int], tuple[float, float]], ratings: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """First and negative second derivatives of the log likelihood, `[P]` and `[P, P]`."""
+    slope, bend = np.zeros(len(ratings)), np.zeros((len(ratings), len(ratings)))
+    for (one, other), (won, lost) in scores.items():
+        share = 1 / (1 + math.exp(ratings[other] - ratings[one]))
+        total = won + lost + 1
+        pull, stiffness = won + 0.5 - share * total, share * (1 - share) * total
+        slope[[one, other]] += pull, -pull
+        bend[[one, other], [one, other]] += stiffness
+        bend[[one, other], [other, one]] -= stiffness
+    return slope, bend

@@ -1,5 +1,6 @@
 """The commands that look at stored games."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from hex_ai.selfplay.game_store import (
     shard_paths,
     write_text,
 )
+from hex_ai.selfplay.records import GameRecord
 from hex_ai.selfplay.replay import find_faults
 from hex_ai.training.run_folder import read_notes
 
@@ -61,14 +63,14 @@ def verify(folder: Folder) -> None:
     run = read_run(folder)
     if run is None:
         raise StoreError(f"{folder}: holds no run")
-    faults, seen, digests = [], set[int](), _digests(folder, run)
+    faults, seen, is_foreign = [], set[int](), _foreign_to(folder, run)
     for path in shard_paths(folder):
         games = read_shard(path)
         faults += find_faults(games)
         for game in games:
             if game.game_id in seen:
                 faults.append(f"game {game.game_id}: stored twice")
-            if game.network not in digests:
+            if is_foreign(game):
                 faults.append(f"game {game.game_id}: played by another network")
             if game.board_size != run["settings"].get("board_size"):
                 faults.append(f"game {game.game_id}: of another board size")
@@ -86,9 +88,15 @@ def verify(folder: Folder) -> None:
     say(f"{len(seen)} games, no faults, {state}")
 
 
-def _digests(folder: Path, run: dict[str, Any]) -> set[str]:
-    """The networks that may have played a run: in a run of learning, those of all its rounds."""
+def _foreign_to(folder: Path, run: dict[str, Any]) -> Callable[[GameRecord], bool]:
+    """Says of games whether another network played them than the run's.
+
+    In a run of learning those of all its rounds may have; the round under way is not noted yet.
+    """
     if "learnt_in" not in run["network"]:
-        return {run["network"].get("digest")}
+        return lambda game: game.network != run["network"].get("digest")
     notes = read_notes(folder.resolve().parent.parent)
-    return {row["network"] for row in notes["rounds"]} if notes else set()
+    rounds = notes["rounds"] if notes else []
+    digests = {row["network"] for row in rounds}
+    noted = max((row["games"] for row in rounds), default=0)
+    return lambda game: game.game_id < noted and game.network not in digests

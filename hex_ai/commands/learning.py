@@ -18,7 +18,7 @@ from hex_ai.bench_plots import require_plots
 from hex_ai.commands.output import err, out
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
-from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
+from hex_ai.inference.checkpoint import load_checkpoint, require_checkpoint_path, save_checkpoint
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
 from hex_ai.inference.foreign_weights import import_weights
 from hex_ai.inference.inference_plan import default_plan, resolve_device
@@ -49,8 +49,8 @@ def learn(
     search_widths: Annotated[str, typer.Option(help="of the self-play search")] = ",".join(
         map(str, DEFAULTS.search_widths)
     ),
-    channels: Annotated[int, typer.Option(help="of the network")] = DEFAULTS.channels,
-    blocks: Annotated[int, typer.Option(help="of the network")] = DEFAULTS.blocks,
+    channels: Annotated[int | None, typer.Option(help="of a new network; default: 32")] = None,
+    blocks: Annotated[int | None, typer.Option(help="of a new network; default: 6")] = None,
     games_per_round: Annotated[
         int, typer.Option(help="played before the next weights are learnt")
     ] = DEFAULTS.games_per_round,
@@ -67,8 +67,7 @@ def learn(
     settings = LearnSettings(
         board_sizes=numbers(board_sizes),
         search_widths=parse_widths(search_widths),
-        channels=channels,
-        blocks=blocks,
+        **_new_network(init, channels, blocks),
         games_per_round=games_per_round,
         reuse=reuse,
         batch=batch,
@@ -125,8 +124,8 @@ def train(
     folders: Annotated[list[Path], typer.Argument(help="folders of self-play games")],
     output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
     init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
-    channels: Annotated[int, typer.Option(help="of a new network")] = DEFAULTS.channels,
-    blocks: Annotated[int, typer.Option(help="of a new network")] = DEFAULTS.blocks,
+    channels: Annotated[int | None, typer.Option(help="of a new network; default: 32")] = None,
+    blocks: Annotated[int | None, typer.Option(help="of a new network; default: 6")] = None,
     passes: Annotated[float, typer.Option(help="times every sample is learnt from")] = 2.0,
     batch: Annotated[int, typer.Option(help="samples a step")] = 256,
     learning_rate: Annotated[float, typer.Option(help="at the start")] = 2e-3,
@@ -135,16 +134,30 @@ def train(
 ) -> None:
     """Train a network on stored games alone."""
     settings = FitSettings(passes, batch, learning_rate, seed)
+    require_checkpoint_path(output)
     torch.manual_seed(seed)
+    shape = NetworkConfig(**_new_network(init, channels, blocks))
     network = (
-        HexNetwork(NetworkConfig(channels, blocks))
-        if init is None
-        else load_checkpoint(init).network.requires_grad_(True)
+        HexNetwork(shape) if init is None else load_checkpoint(init).network.requires_grad_(True)
     )
-    network = network.to(resolve_device(device))
-    trained = fit_games(network, folders, settings, lambda report: out.print(_fit_line(report)))
-    save_checkpoint(output, trained, {"games": [folder.name for folder in folders]})
+    origin = {"games": [folder.name for folder in folders]}
+
+    def report(done: FitReport) -> None:
+        save_checkpoint(output, done.network, origin)
+        err.print(_fit_line(done), soft_wrap=True)
+
+    fit_games(network.to(resolve_device(device)), folders, settings, report)
     out.print(f"{output}")
+
+
+def _new_network(init: Path | None, channels: int | None, blocks: int | None) -> dict[str, int]:
+    """The shape of a new network; one that there is already has its own."""
+    if init is not None and (channels is not None or blocks is not None):
+        raise SettingError("--init and --channels/--blocks exclude each other")
+    return {
+        "channels": DEFAULTS.channels if channels is None else channels,
+        "blocks": DEFAULTS.blocks if blocks is None else blocks,
+    }
 
 
 def _fit_line(report: FitReport) -> str:
@@ -176,6 +189,8 @@ def match(
     ] = None,
 ) -> None:
     """Let two players play a match: every opening twice, once with each colour."""
+    if games_file is not None:
+        write_text(games_file, "")  # better refused now than after the match
     settings = MatchSettings(
         board_size,
         games,
@@ -192,13 +207,16 @@ def match(
             for k, name in enumerate((first, second))
         )
         score = _match_shown(one, other, settings)
+        if games_file is not None:
+            write_text(games_file, _trmph_lines(score))
         _report_match(score, (one, other), settings)
-    if games_file is not None:
-        lines = [
-            write_trmph(board_size, game.moves, game.winner, game.end)
-            for game in sorted(score.games, key=lambda game: game.number)
-        ]
-        write_text(games_file, "\n".join(lines) + "\n")
+
+
+def _trmph_lines(score: Score) -> str:
+    lines = (
+        write_trmph(score.board_size, game.moves, game.winner, game.end) for game in score.games
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _match_shown(one: Player, other: Player, settings: MatchSettings) -> Score:
@@ -212,9 +230,8 @@ def _report_match(score: Score, players: tuple[Player, Player], settings: MatchS
     red = sum(game.winner == RED for game in score.games)
     out.print(f"{score.distinct} of {len(score.games)} games distinct, {red} won by Red")
     if settings.sprt is not None:
-        verdict = settings.sprt.verdict(score.wins, len(score.games))
         said = {1: f"{settings.sprt.high:+g}", -1: f"{settings.sprt.low:+g}", 0: "neither"}
-        out.print(f"Elo {said[verdict]} accepted")
+        out.print(f"Elo {said[score.verdict]} accepted")
     for player in players:
         if isinstance(player, HtpPlayer):
             out.print(
@@ -237,20 +254,20 @@ def ladder(
     if notes is None:
         raise StoreError(f"{run}: holds no run of learning")
     require_plots(run)
-    size = board_size or max(notes["settings"]["board_sizes"])
+    size = board_size if board_size is not None else max(notes["settings"]["board_sizes"])
     widths = () if search_widths == "policy" else check_widths(parse_widths(search_widths))
     settings = MatchSettings(size, games, seed=seed)
     place = resolve_device(device).type
     with err.status("playing"):
         rungs = rate_run(run, settings, widths, checkpoints, place, lambda line: err.print(line))
+    write_json(run / "ladder.json", ladder_json(rungs, settings, widths))
+    draw_ladder(rungs, f"{run.name}, {size}x{size}, {search_widths}", run / "ladder.png")
+    add_ladder(run, f"elo/{size}x{size}", [(rung.games, rung.elo) for rung in rungs])
     for rung in rungs:
         out.print(
             f"{rung.elo:+7.0f} ± {rung.spread:3.0f} Elo  {rung.games:8d} games "
             f"{rung.samples:9d} samples {rung.evaluations:10d} evaluations {rung.seconds:7.0f} s"
         )
-    write_json(run / "ladder.json", ladder_json(rungs, settings, widths))
-    draw_ladder(rungs, f"{run.name}, {size}x{size}, {search_widths}", run / "ladder.png")
-    add_ladder(run, f"elo/{size}x{size}", [(rung.games, rung.elo) for rung in rungs])
     out.print(f"{run / 'ladder.png'}")
 
 

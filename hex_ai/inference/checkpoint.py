@@ -16,6 +16,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -114,6 +115,17 @@ def save_checkpoint(
         require_finite(state)
         write_atomically(path, _pieces(header, state), packed)
     return _digest(header, state)
+
+
+def require_checkpoint_path(path: StrPath) -> None:
+    """Raises what `save_checkpoint` would raise for the path alone, before work is put into it.
+
+    Raises:
+      SettingError: an ending that is neither `.pt` nor `.pt.gz`; CheckpointError: no such folder.
+    """
+    _is_packed(path)
+    if not Path(path).parent.is_dir():
+        raise CheckpointError(f"{os.fspath(path)}: there is no folder {Path(path).parent}")
 
 
 def load_checkpoint(path: StrPath) -> Checkpoint:

@@ -6,13 +6,18 @@ so many evaluations a move. docs/strength.md tells how far apart they are.
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.move_choice import gumbel_noise, log_priors
 from hex_ai.inference.position_collector import Collector
-from hex_ai.inference.timed_search import TimedSearch
+from hex_ai.inference.timed_search import SearchSettings, TimedSearch
+
+# Nodes that the trees of a group of games may have. Some nodes are proven without an evaluation.
+MAX_NODES = 400_000
+NODES_PER_EVALUATION = 8
 
 
 @dataclass(frozen=True)
@@ -74,5 +79,16 @@ def policy_moves(
 
 
 def searched_moves(positions: Positions, collector: Collector, evaluations: int) -> Tensor:
-    """int64 `[G]`: the move that a search of so many evaluations chooses in each position."""
-    return TimedSearch(positions, collector).search(evaluations=evaluations).moves
+    """int64 `[G]`: the move that a search of so many evaluations chooses in each position.
+
+    Games are searched in groups, so that the trees of one group fit into memory; a game's move does
+    not depend on its group.
+    """
+    nodes = NODES_PER_EVALUATION * evaluations
+    group = max(1, MAX_NODES // nodes)
+    settings = SearchSettings(max_nodes=group * nodes)
+    moves = []
+    for start in range(0, len(positions), group):
+        search = TimedSearch(positions[start : start + group], collector, settings)
+        moves.append(search.search(evaluations=evaluations).moves)
+    return torch.cat(moves)

@@ -9,18 +9,25 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hex_ai.errors import SettingError
+from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.inference_plan import multiplies_bfloat16
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.trainer import Losses, Trainer, losses
 
+# Bounds that only a slip of the finger leaves.
+MOST_PASSES = 10_000
+MOST_SAMPLES_A_STEP = 2**20
+
 # Games replayed side by side.
 CHUNK = 2048
 
 # Of so many games in a row, the last is kept to measure on.
 MEASURED_EVERY = 20
+
+# Samples of each board size that are measured on, at most.
+MEASURED = 2048
 
 # Steps between two reports.
 REPORTED_EVERY = 200
@@ -46,14 +53,20 @@ class FitSettings:
         for name in ("passes", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingError(f"{name} {getattr(self, name)} is not a positive number")
-        if self.batch < 1:
-            raise SettingError(f"batch {self.batch} is not 1 or more")
+        if self.passes > MOST_PASSES:
+            raise SettingError(f"passes {self.passes} are more than {MOST_PASSES}")
+        if not 1 <= self.batch <= MOST_SAMPLES_A_STEP:
+            raise SettingError(f"batch {self.batch} is outside 1 to {MOST_SAMPLES_A_STEP}")
+        if not 0 <= self.seed < 2**63:
+            raise SettingError(f"seed {self.seed} is outside 0 to 2^63 - 1")
 
 
 @dataclass(frozen=True)
 class FitReport:
-    """Steps done of all, losses over the last of them, and on games that were not learnt from."""
+    """Steps done of all, losses over the last of them and on games that were not learnt from, and
+    the average of the weights so far."""
 
+    network: nn.Module
     step: int
     steps: int
     learnt: Losses
@@ -77,6 +90,8 @@ def fit_games(
       StoreError: a folder without games, or one that cannot be read.
     """
     learnt, measured = _split(folders)
+    if not learnt:
+        raise StoreError(f"{folders[0]}: holds no games but those that are kept apart")
     device = next(network.parameters()).device
     trainer = Trainer(network, settings.learning_rate, mixed=multiplies_bfloat16(device))
     generator = torch.Generator().manual_seed(settings.seed)
@@ -90,7 +105,8 @@ def fit_games(
         trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
         kinds = torch.multinomial(shares, few, replacement=True, generator=generator)
         found = [trainer.fit(learnt[kind], 1, settings.batch, generator) for kind in kinds.tolist()]
-        report(FitReport(step + few, steps, _mean(found), _measure(trainer, measured)))
+        average = trainer.average_network
+        report(FitReport(average, step + few, steps, _mean(found), _measure(average, measured)))
     return trainer.average_network
 
 
@@ -116,11 +132,16 @@ def _by_use(games: list[GameRecord]) -> Iterator[tuple[bool, list[GameRecord]]]:
             yield apart, some
 
 
-def _measure(trainer: Trainer, measured: Sequence[Samples]) -> Losses:
-    """Losses of the averaged network, each board size alike; 0 where nothing is kept apart."""
-    network = trainer.average_network.eval()
+def _measure(network: nn.Module, measured: Sequence[Samples]) -> Losses:
+    """Losses of a network, each board size alike; 0 where nothing is kept apart."""
+    network.eval()
     with torch.no_grad():
-        return _mean([losses(network, samples.rows(slice(0, 2048))) for samples in measured])
+        return _mean([losses(network, _some(samples)) for samples in measured])
+
+
+def _some(samples: Samples) -> Samples:
+    """At most `MEASURED` of them, evenly spread."""
+    return samples.rows(slice(None, None, -(-len(samples) // MEASURED)))
 
 
 def _mean(found: Sequence[Losses]) -> Losses:

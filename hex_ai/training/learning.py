@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hex_ai.errors import CheckpointError, StoreError
+from hex_ai.errors import CheckpointError, SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint, network_digest, save_checkpoint
 from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
@@ -125,7 +125,11 @@ class Learner:
         self.settings = settings
         self.plan = default_plan(resolve_device(device), runtime="eager")
         self.device = torch.device(self.plan.device)
-        self._in_flight = games_in_flight or DEFAULT_GAMES_IN_FLIGHT[self.plan.device]
+        if games_in_flight is None:
+            games_in_flight = DEFAULT_GAMES_IN_FLIGHT[self.plan.device]
+        if games_in_flight < 1:
+            raise SettingError(f"games in flight {games_in_flight} is not 1 or more")
+        self._in_flight = games_in_flight
         self.progress = Progress()
         self._generator = torch.Generator().manual_seed(settings.seed)
         self.folder = RunFolder(folder)
@@ -161,8 +165,7 @@ class Learner:
 
     def _open(self, init: Path | None, resume: bool) -> None:
         state, notes = self.folder.load_state(), self.folder.read_notes()
-        if notes is not None and not resume:
-            raise StoreError(f"{self.folder.path}: holds a run already; --resume goes on with it")
+        self._require_whole(state, notes, resume)
         torch.manual_seed(self.settings.seed)
         network, origin = _first_network(self.settings, init)
         self.trainer = Trainer(
@@ -182,8 +185,32 @@ class Learner:
         }
         if notes is not None:
             self._compare(notes)
-        if state is not None:
-            self._restore(state, notes or {})
+            if state is not None:
+                self._restore(state, notes)
+        # Before the games: without its notes a folder with games cannot be gone on with.
+        self.folder.write_notes(self.notes)
+        self._open_games()
+        self._windows = {size: self._window(size) for size in self.settings.board_sizes}
+        self.folder.drop_later_checkpoints(self.progress.games)
+        self._keep_checkpoint()
+
+    def _require_whole(
+        self, state: dict[str, Any] | None, notes: dict[str, Any] | None, resume: bool
+    ) -> None:
+        """Refuses folders that hold what would be lost, or cannot be gone on with.
+
+        A run that was stopped in its first round has notes of one round at most and no state.
+        """
+        path = self.folder.path
+        if notes is None and (state is not None or (path / "games").exists()):
+            raise StoreError(f"{path}: holds games or a state of learning but no learn.json")
+        if notes is not None and not resume:
+            raise StoreError(f"{path}: holds a run already; --resume goes on with it")
+        if notes is not None and state is None and len(notes["rounds"]) > 1:
+            raise StoreError(f"{path}: state.pt is missing, cannot go on without it")
+
+    def _open_games(self) -> None:
+        """Opens the folders of games, and clears them of a round that did not count."""
         run = {
             "network": self.notes["network"] | {"learnt_in": "learn.json"},
             "plan": self.notes["plan"],
@@ -191,11 +218,9 @@ class Learner:
         for size in self.settings.board_sizes:
             play = asdict(self.settings.play_settings(size))
             play["value_weight"] = str(play["value_weight"])
-            self.folder.open_games(size, run | {"settings": play}, self.progress.games)
-        self._windows = {size: self._window(size) for size in self.settings.board_sizes}
-        self.folder.write_notes(self.notes)
-        if state is None:
-            self._keep_checkpoint()
+            about = run | {"settings": play}
+            most = self.settings.games_per_round
+            self.folder.open_games(size, about, self.progress.games, most)
 
     def _compare(self, notes: Mapping[str, Any]) -> None:
         """Settings must be those of the run; a plan may change, at the price of other bits."""
@@ -215,7 +240,9 @@ class Learner:
             self.trainer.load_state_dict(state["trainer"])
             self._generator.set_state(state["generator"])
             self.progress = Progress(**state["progress"])
-            self.notes["rounds"] = list(notes["rounds"])[: self.progress.rounds]
+            self.notes["rounds"] = notes["rounds"][: self.progress.rounds]
+            if len(self.notes["rounds"]) < self.progress.rounds:
+                raise ValueError("learn.json has fewer rounds")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise StoreError(f"{self.folder.path}/state.pt: does not fit this run") from error
 

@@ -12,6 +12,7 @@ beyond it is put right on resume.
 
 import json
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ from hex_ai.selfplay.records import SCHEMA_VERSION, GameRecord
 
 LEARN_FORMAT = "hex_ai-learn"
 LEARN_VERSION = 1
+
+# What others read of a row about a round.
+ROW_PARTS = {"games", "samples", "evaluations", "seconds", "network"}
+
+_CHECKPOINT = re.compile(r"games-([0-9]{9,})\.pt\.gz")
 
 
 class RunFolder:
@@ -87,7 +93,7 @@ class RunFolder:
         path = self.path / "state.pt"
         try:
             with atomic_file(path) as file:
-                torch.save(state, file)
+                torch.save({"version": LEARN_VERSION} | state, file)
         except OSError as error:
             raise _failed(path, error) from error
 
@@ -106,27 +112,48 @@ class RunFolder:
             raise _failed(path, error) from error
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
             raise StoreError(f"{path}: damaged, cannot go on from it") from error
+        if not isinstance(state, dict) or state.get("version") != LEARN_VERSION:
+            raise StoreError(f"{path}: not of version {LEARN_VERSION}, which this package reads")
         return state
 
-    def open_games(self, size: int, run: dict[str, Any], games: int) -> None:
+    def open_games(self, size: int, run: dict[str, Any], games: int, most: int) -> None:
         """Makes the folder of one board size, and clears it of games numbered `games` and later.
 
-        Such games are there if a run was stopped after it had stored a round and before it had
-        learnt from it; they will be played again, the same.
+        Such games are there if a run was stopped after it had stored a round of up to `most` and
+        before it had learnt from it; they will be played again, the same.
+
+        Raises:
+          StoreError: the folder cannot be written, or holds more than that.
         """
         folder = self._games(size)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for draft in folder.glob(DRAFT_PATTERN):
                 draft.unlink()
-            for path in reversed(shard_paths(folder)):
-                if max(game.game_id for game in read_shard(path)) < games:
-                    break
+            for path in self._later_shards(folder, games, most):
                 path.unlink()
         except OSError as error:
             raise _failed(folder, error) from error
         about = {"format": RUN_FORMAT, "version": RUN_VERSION, "schema_version": SCHEMA_VERSION}
         write_json(folder / "run.json", about | run)
+
+    def _later_shards(self, folder: Path, games: int, most: int) -> list[Path]:
+        """The shards of games numbered `games` and later, the newest first."""
+        later = []
+        for path in reversed(shard_paths(folder)):
+            ids = [game.game_id for game in read_shard(path)]
+            if max(ids) < games:
+                break
+            if max(ids) >= games + most:
+                raise StoreError(f"{path}: holds games that the run's state.pt does not know of")
+            later.append(path)
+        return later
+
+    def drop_later_checkpoints(self, games: int) -> None:
+        """Removes checkpoints of more than so many games: of a round that did not count."""
+        for path in checkpoint_paths(self.path):
+            if games_of_checkpoint(path) > games:
+                path.unlink()
 
     def store_games(self, size: int, number: int, games: list[GameRecord]) -> None:
         """Stores the games of round `number` as one shard. Raises `StoreError` if it cannot."""
@@ -162,12 +189,33 @@ def read_notes(path: Path) -> dict[str, Any] | None:
         raise StoreError(
             f"{file}: version {notes.get('version')}, this package reads {LEARN_VERSION}"
         )
+    if not _is_whole(notes):
+        raise StoreError(f"{file}: lacks a part")
     return notes
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
     """The checkpoints kept in the folder of a run, the oldest first."""
-    return sorted((folder / "checkpoints").glob("games-*.pt.gz"))
+    found = (folder / "checkpoints").glob("games-*.pt.gz")
+    return sorted(path for path in found if _CHECKPOINT.fullmatch(path.name))
+
+
+def games_of_checkpoint(path: Path) -> int:
+    """The games that the network of a checkpoint has learnt from, by its name."""
+    match = _CHECKPOINT.fullmatch(path.name)
+    return int(match[1]) if match else 0
+
+
+def _is_whole(notes: dict[str, Any]) -> bool:
+    """Whether what `learn.json` says has the parts that it must have."""
+    rounds = notes.get("rounds")
+    return (
+        all(isinstance(notes.get(part), dict) for part in ("settings", "network", "plan"))
+        and isinstance(notes["settings"].get("board_sizes"), list)
+        and "init" in notes
+        and isinstance(rounds, list)
+        and all(isinstance(row, dict) and row.keys() >= ROW_PARTS for row in rounds)
+    )
 
 
 def _failed(path: Path, error: OSError) -> StoreError:

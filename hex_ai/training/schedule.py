@@ -50,6 +50,9 @@ class LearnSettings:
         for name in ("games_per_round", "batch"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise SettingError(f"{name} {getattr(self, name)} is not a whole number from 1 on")
+        for name, most in (("games_per_round", 2**24), ("batch", 2**20), ("reuse", 1000)):
+            if getattr(self, name) > most:
+                raise SettingError(f"{name} {getattr(self, name)} is more than {most}")
         for name in ("reuse", "learning_rate"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingError(f"{name} {getattr(self, name)} is not a positive number")

@@ -1,16 +1,20 @@
-"""An HTP engine in a few lines, with faults on demand: `python htp_toy.py first|die|hang|wrong|…`.
+"""An HTP engine in a few lines, with faults on demand: `python htp_toy.py FAULT [MARKER]`.
 
 It plays the first empty cell. It keeps its own board, so that it answers for what it was told.
+With the path of a marker it commits its fault only as long as there is no such file, and makes it.
 """
 
+import os
 import sys
 import time
+from pathlib import Path
 
 
 def answer(words: list[str], state: dict[str, object], fault: str) -> str:
     taken = state["taken"]
     assert isinstance(taken, set)
     if words[0] == "boardsize":
+        time.sleep(2.5 if fault == "slow" else 0)
         state["size"] = int(words[1])
     elif words[0] == "clear_board":
         taken.clear()
@@ -19,14 +23,24 @@ def answer(words: list[str], state: dict[str, object], fault: str) -> str:
             return "? occupied"
         taken.add(words[2])
     elif words[0] == "genmove":
-        return "= " + genmove(taken, int(str(state["size"])), fault)
+        return "= " + genmove(taken, int(str(state["size"])), fault if first_time() else "first")
     return "="
+
+
+def first_time() -> bool:
+    for marker in map(Path, sys.argv[2:]):
+        if marker.exists():
+            return False
+        marker.touch()
+    return True
 
 
 def genmove(taken: set[str], size: int, fault: str) -> str:
     if fault == "die":
         sys.exit(3)
-    if fault == "hang":
+    if fault == "mute":
+        os.close(1)
+    if fault in ("hang", "mute"):
         time.sleep(60)
     if fault in ("resign", "nonsense"):
         return fault
@@ -41,7 +55,8 @@ def main() -> None:
     for line in sys.stdin:
         words = line.split()
         if words:
-            sys.stdout.write(answer(words, state, sys.argv[1]) + "\n\n")
+            said = answer(words, state, sys.argv[1]) + "\n\n"
+            sys.stdout.write(said * 2 if sys.argv[1] == "twice" else said)
             sys.stdout.flush()
         if words == ["quit"]:
             return

@@ -22,7 +22,7 @@ inference.tuning
 inference.position_collector
 inference.fixed_tree_search selfplay.openings inference.timed_search
 selfplay.lane inference.levels arena.rating htp.sgf
-arena.players htp.chooser htp.settings
+arena.players arena.htp_engine htp.chooser htp.settings
 selfplay.lanes htp.analysis
 selfplay.selfplay_engine htp.engine
 wall_shares progress training.samples training.schedule training.run_folder htp.command

@@ -2,21 +2,20 @@
 
 import logging
 import os
-import queue
 import shlex
-import subprocess
-import threading
+import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
-from multiprocessing import get_context
-from typing import IO, cast
+from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 
 import torch
 from torch import Tensor
 
+from hex_ai.arena.htp_engine import HtpEngine
 from hex_ai.arena.players import NO_MOVE, Turn
 from hex_ai.errors import EngineError, NotationError, SettingError
 from hex_ai.game.notation import cell_index, cell_name
@@ -27,8 +26,8 @@ log = logging.getLogger(__name__)
 UCT_C = 2.0
 MEMORY_MB = 1000
 
-# An engine is given this long to end after `quit`.
-QUIT_SECONDS = 2.0
+# An engine has at least this long to start and to be told the game, before a move is asked for.
+SETUP_SECONDS = 60.0
 
 
 class OpenSpielPlayer:
@@ -38,30 +37,51 @@ class OpenSpielPlayer:
       name: as users wrote it.
       simulations: playouts a move.
       seed: of the playouts, which are keyed by (seed, game, ply).
+
+    Raises:
+      SettingError: OpenSpiel is not installed.
     """
 
     def __init__(self, name: str, simulations: int, seed: int) -> None:
         if find_spec("pyspiel") is None:
             raise SettingError(f"{name} wants OpenSpiel: install open_spiel")
         self.name, self._simulations, self._seed = name, simulations, seed
-        self._pool = ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn"))
+        self._pool = ProcessPoolExecutor(_processors(), get_context("spawn"), _ignore_interrupts)
+        self._workers: set[BaseProcess] = set()
 
     def choose(self, turn: Turn) -> Tensor:
-        """See `Player`."""
+        """See `Player`.
+
+        Raises:
+          EngineError: a process has died.
+        """
         size = turn.positions.size
         seeds = [
             hash((self._seed, int(game), len(moves))) % 2**31
             for game, moves in zip(turn.ids, turn.moves, strict=True)
         ]
-        count = len(seeds)
-        cells = self._pool.map(
-            tree_search_move, [size] * count, [self._simulations] * count, seeds, turn.moves
-        )
-        return turn.positions.to_board_cells(torch.tensor(list(cells)))
+        try:
+            cells = self._search(size, seeds, turn.moves)
+        except BrokenProcessPool as error:
+            raise EngineError(f"{self.name}: a process of the search has died") from error
+        return turn.positions.to_board_cells(torch.tensor(cells))
 
     def close(self) -> None:
-        """Ends the processes."""
+        """Ends the processes, whatever they are at."""
+        for worker in self._workers.intersection(active_children()):
+            worker.terminate()
         self._pool.shutdown(cancel_futures=True)
+
+    def _search(self, size: int, seeds: list[int], moves: Sequence[Sequence[int]]) -> list[int]:
+        count, before = len(seeds), set(active_children())
+        try:
+            # This is where the pool starts its processes; it has no public list of them.
+            cells = self._pool.map(
+                tree_search_move, [size] * count, [self._simulations] * count, seeds, moves
+            )
+        finally:
+            self._workers |= set(active_children()) - before
+        return list(cells)
 
 
 def tree_search_move(size: int, simulations: int, seed: int, moves: Sequence[int]) -> int:
@@ -86,7 +106,8 @@ class HtpPlayer:
     Args:
       name: as users wrote it.
       command: what starts the engine, split as a shell would.
-      move_seconds: time for one move; more loses the game.
+      move_seconds: time for one move, from `genmove` on; more loses the game. Its start and what
+        it is told before have `SETUP_SECONDS` of their own, or as long as a move if that is more.
 
     Attributes:
       faults: games lost by such a fault.
@@ -94,11 +115,15 @@ class HtpPlayer:
       slowest: the longest time of one move.
 
     Raises:
-      EngineError: it cannot be started.
+      SettingError: the command cannot be read; EngineError: it cannot be started.
     """
 
     def __init__(self, name: str, command: str, move_seconds: float) -> None:
-        self.name, self._command, self._limit = name, shlex.split(command), move_seconds
+        self.name, self._limit = name, move_seconds
+        try:
+            self._command = shlex.split(command)
+        except ValueError as error:
+            raise SettingError(f"{name!r} is no command: {error}") from error
         if not self._command:
             raise SettingError(f"{name!r} names no command")
         self.faults, self.seconds, self.slowest = 0, 0.0, 0.0
@@ -133,100 +158,33 @@ class HtpPlayer:
         if not self._engine.alive:
             self._engine.close()
             self._engine, self._size = HtpEngine(self._command), 0
-        deadline = time.monotonic() + self._limit
+        self._set_up(size, moves, time.monotonic() + max(self._limit, SETUP_SECONDS))
+        started = time.monotonic()
+        answer = self._engine.ask(f"genmove {_colour(len(moves))}", started + self._limit)
+        taken = time.monotonic() - started
+        self.seconds += taken
+        self.slowest = max(self.slowest, taken)
+        return NO_MOVE if answer.lower() == "resign" else cell_index(answer, size)
+
+    def _set_up(self, size: int, moves: Sequence[int], deadline: float) -> None:
         if size != self._size:
             self._engine.ask(f"boardsize {size} {size}", deadline)
             self._size = size
         self._engine.ask("clear_board", deadline)
         for ply, cell in enumerate(moves):
             self._engine.ask(f"play {_colour(ply)} {cell_name(cell, size)}", deadline)
-        started = time.monotonic()
-        answer = self._engine.ask(f"genmove {_colour(len(moves))}", deadline)
-        taken = time.monotonic() - started
-        self.seconds += taken
-        self.slowest = max(self.slowest, taken)
-        return NO_MOVE if answer.lower() == "resign" else cell_index(answer, size)
 
 
-class HtpEngine:
-    """A process that answers HTP commands.
+def _processors() -> int:
+    """Those that this process may use; where the system does not say, all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    Raises:
-      EngineError: it cannot be started.
-    """
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._name = command[0]
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, errors="replace"
-            )
-        except OSError as error:
-            raise EngineError(f"{self._name}: {error.strerror}") from error
-        self._stdin, self._stdout = (
-            cast(IO[str], self._process.stdin),
-            cast(IO[str], self._process.stdout),
-        )
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can be asked."""
-        return self._process.poll() is None
-
-    def ask(self, command: str, deadline: float) -> str:
-        """The answer to a command, without its sign; must come before `deadline` (monotonic).
-
-        Raises:
-          EngineError: it says that it failed, has died, or is late; then it is ended.
-        """
-        try:
-            self._stdin.write(command + "\n")
-            self._stdin.flush()
-        except OSError as error:
-            raise EngineError(f"{self._name} has ended before {command!r}") from error
-        lines = self._answer(command, deadline)
-        sign, _, text = lines[0].partition(" ")
-        if not sign.startswith("="):
-            raise EngineError(f"{self._name} on {command!r}: {' '.join(lines)}")
-        return "\n".join([text, *lines[1:]]).strip()
-
-    def close(self) -> None:
-        """Asks it to quit, and ends it if it does not."""
-        with suppress(OSError, ValueError):
-            self._stdin.write("quit\n")
-            self._stdin.close()
-        try:
-            self._process.wait(QUIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join()
-        self._stdout.close()
-
-    def _answer(self, command: str, deadline: float) -> list[str]:
-        """The lines of an answer, which an empty one ends."""
-        lines: list[str] = []
-        while True:
-            try:
-                line = self._lines.get(timeout=max(deadline - time.monotonic(), 0.001))
-            except queue.Empty as error:
-                self._process.kill()
-                raise EngineError(f"{self._name} has not answered {command!r} in time") from error
-            if line is None:
-                self._lines.put(None)  # whoever asks next is told at once, too
-                raise EngineError(f"{self._name} has ended at {command!r}")
-            if line:
-                lines.append(line)
-            elif lines:
-                return lines
-
-    def _read(self) -> None:
-        for line in self._stdout:
-            self._lines.put(line.strip())
-        self._lines.put(None)
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; ours ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _colour(ply: int) -> str:

@@ -1,7 +1,7 @@
 """What all tests share: the device they run on and how much of a long sweep they do."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -24,3 +24,12 @@ def share() -> Callable[[int, int], int]:
     """`share(few, whole)`: the length of a sweep, whole only with `HEX_AI_TEST_ALL=1`."""
     run_all = os.environ.get("HEX_AI_TEST_ALL") == "1"
     return lambda few, whole: whole if run_all else few
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks this small are slower with two threads, and much slower beside another process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

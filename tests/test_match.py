@@ -5,7 +5,6 @@ Everything is seeded; a test that depends on draws says with what odds another s
 
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +35,7 @@ from hex_ai.inference.levels import LEVELS, level, searched_moves
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.position_collector import PositionCollector
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower with two threads, and much slower beside another process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 TOY = Path(__file__).parent / "htp_toy.py"

@@ -5,7 +5,6 @@ Everything is seeded, so no test can fail by chance.
 
 import copy
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,7 @@ from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
 from hex_ai.training.samples import OUTCOME_SHARE, Samples, samples_from_games
 from hex_ai.training.trainer import Trainer
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower with two threads, and much slower beside another process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def toy_games(size: int, **settings: Any) -> list[GameRecord]:

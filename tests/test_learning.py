@@ -486,3 +486,22 @@ def test_the_ladder_rates_and_draws(
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
     assert command(monkeypatch, capsys, "ladder", str(tmp_path / "none"), *flags)[0] == 6
     assert command(monkeypatch, capsys, "ladder", str(tmp_path), "--checkpoints", "1")[0] == 2
+
+
+def test_the_command_draws_curves_and_goes_on_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    small = ["--board-sizes", "3", "--search-widths", "2", "--channels", "8", "--blocks", "1"]
+    flags = ["--out", str(tmp_path), *small, "--games-per-round", "8", "--batch", "16"]
+    for games, more in (("16", []), ("24", ["--resume"])):
+        assert command(monkeypatch, capsys, "learn", *flags, "--games", games, *more)[0] == 0
+    rows = json.loads((tmp_path / "learn.json").read_text())["rounds"]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    points = events.Scalars("loss/value/3x3")
+    assert [point.step for point in points] == [8, 16, 24]
+    assert [point.value for point in points] == pytest.approx([row["value_loss"] for row in rows])
+    assert {"policy/entropy/3x3", "rate/games/3x3"} <= set(events.Tags()["scalars"])

@@ -181,21 +181,31 @@ def require_no_run(folder: Path) -> None:
 def read_run(folder: Path) -> dict[str, Any] | None:
     """What `run.json` says, or None if there is none. Raises `StoreError` if it is damaged."""
     path = folder / "run.json"
+    run = read_document(path, RUN_FORMAT, RUN_VERSION, "a run")
+    if run is not None and not all(isinstance(run.get(part), dict) for part in _RUN_PARTS):
+        raise StoreError(f"{path}: lacks one of {', '.join(_RUN_PARTS)}")
+    return run
+
+
+def read_document(path: Path, kind: str, version: int, what: str) -> dict[str, Any] | None:
+    """A JSON object that names its `format` and `version`, or None if there is no such file.
+
+    Raises:
+      StoreError: it cannot be read, or is not the description of `what` in this version.
+    """
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _failed(path, error) from error
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not JSON: {error}") from error
-    if not isinstance(run, dict) or run.get("format") != RUN_FORMAT:
-        raise StoreError(f"{path}: not the description of a run")
-    if run.get("version") != RUN_VERSION:
-        raise StoreError(f"{path}: version {run.get('version')}, this package reads {RUN_VERSION}")
-    if not all(isinstance(run.get(part), dict) for part in _RUN_PARTS):
-        raise StoreError(f"{path}: lacks one of {', '.join(_RUN_PARTS)}")
-    return cast(dict[str, Any], run)
+    if not isinstance(data, dict) or data.get("format") != kind:
+        raise StoreError(f"{path}: not the description of {what}")
+    if data.get("version") != version:
+        raise StoreError(f"{path}: version {data.get('version')}, this package reads {version}")
+    return data
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

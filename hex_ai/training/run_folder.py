@@ -10,7 +10,6 @@
 beyond it is put right on resume.
 """
 
-import json
 import pickle
 import re
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from hex_ai.selfplay.game_store import (
     RUN_FORMAT,
     RUN_VERSION,
     lock_folder,
+    read_document,
     read_shard,
     shard_paths,
     write_json,
@@ -175,21 +175,8 @@ def read_notes(path: Path) -> dict[str, Any] | None:
       StoreError: it is damaged, or of another version.
     """
     file = path / "learn.json"
-    try:
-        notes = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _failed(file, error) from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{file}: not JSON: {error}") from error
-    if not isinstance(notes, dict) or notes.get("format") != LEARN_FORMAT:
-        raise StoreError(f"{file}: not the description of a run of learning")
-    if notes.get("version") != LEARN_VERSION:
-        raise StoreError(
-            f"{file}: version {notes.get('version')}, this package reads {LEARN_VERSION}"
-        )
-    if not _is_whole(notes):
+    notes = read_document(file, LEARN_FORMAT, LEARN_VERSION, "a run of learning")
+    if notes is not None and not _is_whole(notes):
         raise StoreError(f"{file}: lacks a part")
     return notes
 

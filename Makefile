@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# A test worker for each processor, and one torch thread each: more would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
+
 .PHONY: setup selfplay test test-all check clean
 
 setup: .venv/installed
@@ -18,10 +21,10 @@ selfplay: setup
 	$(BIN)/hex-ai selfplay --num-games 200 --board-size 11
 
 test: check
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: check
-	HEX_AI_TEST_ALL=1 $(BIN)/python -m pytest --timeout 1800
+	HEX_AI_TEST_ALL=1 $(PYTEST) --timeout 1800
 
 check: setup
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from functools import cache, cached_property
 
 RED = 1
 BLUE = -1
-IMPROVED_POLICY_WEIGHT = 4.0
+IMPROVED_POLICY_WEIGHT = 16.0
 
 # Cell (row, col) touches (±1, 0), (0, ±1), (−1, +1) and (+1, −1).
 TOUCHING = ((+1, 0), (-1, 0), (0, +1), (0, -1), (-1, +1), (+1, -1))

@@ -341,6 +341,14 @@ def test_schedules() -> None:
     assert Length(seconds=10.0).done(50, 1.0) == 0.1
 
 
+def test_small_boards_are_searched_wider_unless_widths_are_given() -> None:
+    sizes = (3, 4, 5, 13)
+    widths = [LearnSettings().play_settings(size).search_widths for size in sizes]
+    assert widths == [(9, 8), (9, 8), (4, 2), (4, 2)]
+    given = LearnSettings(search_widths=(3, 1))
+    assert [given.play_settings(size).search_widths for size in sizes] == [(3, 1)] * 4
+
+
 def test_a_time_ends_a_run(tmp_path: Path) -> None:
     with Learner(tmp_path, SMALL, device="cpu") as learner:
         assert len(list(learner.rounds(Length(seconds=1e-6)))) == 1

@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from reference import IMPROVED_POLICY_WEIGHT
 from torch import Tensor
 
 from hex_ai.errors import SettingError
@@ -287,7 +288,11 @@ def test_improved_policy_agrees_with_naive_sums(
         mass = math.fsum(math.exp(logs[cell]) for cell in searched)
         mean = math.fsum(math.exp(logs[cell]) * v for cell, v in searched.items()) / mass
         other = (value[row].item() + mean) / 2
-        weights = [math.exp(log + 4 * searched.get(c, other)) for c, log in enumerate(logs)]
+        completed = [searched.get(cell, other) for cell in range(moves)]
+        weights = [
+            math.exp(log + IMPROVED_POLICY_WEIGHT * worth)
+            for log, worth in zip(logs, completed, strict=True)
+        ]
         assert got == pytest.approx([w / math.fsum(weights) for w in weights], rel=1e-6, abs=1e-12)
 
 

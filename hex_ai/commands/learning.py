@@ -46,9 +46,9 @@ def learn(
     games: Annotated[int | None, typer.Option(help="to play, instead of a time")] = None,
     resume: Annotated[bool, typer.Option(help="go on with the run in --out")] = False,
     init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
-    search_widths: Annotated[str, typer.Option(help="of the self-play search")] = ",".join(
-        map(str, DEFAULTS.search_widths)
-    ),
+    search_widths: Annotated[
+        str | None, typer.Option(help="of the self-play search; default: by board size")
+    ] = None,
     channels: Annotated[int | None, typer.Option(help="of a new network; default: 32")] = None,
     blocks: Annotated[int | None, typer.Option(help="of a new network; default: 6")] = None,
     games_per_round: Annotated[
@@ -66,7 +66,7 @@ def learn(
     """Learn by self-play, from nothing or from a checkpoint."""
     settings = LearnSettings(
         board_sizes=numbers(board_sizes),
-        search_widths=parse_widths(search_widths),
+        search_widths=None if search_widths is None else parse_widths(search_widths),
         **_new_network(init, channels, blocks),
         games_per_round=games_per_round,
         reuse=reuse,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# How strongly search values move the improved policy (c' of SPEC and of Danihelka et al. 2022).
-POLICY_VALUE_WEIGHT = 4.0
+# How strongly search values move the improved policy (c').
+POLICY_VALUE_WEIGHT = 16.0
 
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64

@@ -9,6 +9,10 @@ from hex_ai.errors import SettingError
 from hex_ai.inference.network import NetworkConfig
 from hex_ai.selfplay.lane import SelfPlaySettings
 
+# Widths of the self-play search where none are given. Up to `SMALL_BOARD` the winning move is often
+# one of few that the policy would never offer, and wide searches cost next to nothing.
+WIDTHS, SMALL_BOARD, SMALL_BOARD_WIDTHS = (4, 2), 4, (9, 8)
+
 # By this share of a run all board sizes have joined.
 ALL_JOINED = 0.4
 
@@ -22,7 +26,7 @@ class LearnSettings:
 
     Attributes:
       board_sizes: ascending; they join one after another, the small ones teach the large ones.
-      search_widths: of the self-play search.
+      search_widths: of the self-play search; None: (4, 2), and (9, 8) up to 4×4.
       channels, blocks: of the network, see `NetworkConfig`.
       games_per_round: played with one set of weights before the next is learnt.
       reuse: how often a new sample is learnt from, on average.
@@ -32,7 +36,7 @@ class LearnSettings:
     """
 
     board_sizes: tuple[int, ...] = (5, 7, 9, 11)
-    search_widths: tuple[int, ...] = (4, 2)
+    search_widths: tuple[int, ...] | None = None
     channels: int = 32
     blocks: int = 6
     games_per_round: int = 128
@@ -59,7 +63,10 @@ class LearnSettings:
 
     def play_settings(self, size: int) -> SelfPlaySettings:
         """How the games of one board size are played."""
-        return SelfPlaySettings(size, self.search_widths, self.seed, opening="scattered")
+        widths = self.search_widths
+        if widths is None:
+            widths = WIDTHS if size > SMALL_BOARD else SMALL_BOARD_WIDTHS
+        return SelfPlaySettings(size, widths, self.seed, opening="scattered")
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""

@@ -1,0 +1,50 @@
+"""How far apart the levels of play are: each plays a match against the one below.
+
+    python benchmarks/levels.py [CHECKPOINT] [--board-sizes 7,9,11] [--games 98]
+    python benchmarks/levels.py --temperatures 1,0.7,0.5
+
+With `--temperatures`, players that draw from the policy at these take the levels' place, which is
+how the levels' own were found. Prints the Elo of each step with its 95 % interval.
+"""
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+
+from hex_ai.arena.match import MatchSettings, play_match
+from hex_ai.arena.players import NetworkPlayer, Way
+from hex_ai.inference.checkpoint import load_checkpoint
+from hex_ai.inference.levels import LEVELS
+from hex_ai.selfplay.selfplay_engine import default_model_path
+
+
+def ways(temperatures: str | None) -> dict[str, Way]:
+    """Every player by its name, the weakest first."""
+    if temperatures is not None:
+        return {text: Way(temperature=float(text)) for text in temperatures.split(",")}
+    return {
+        f"level {number}": Way(evaluations=level.evaluations, temperature=level.temperature)
+        for number, level in enumerate(LEVELS, 1)
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path, nargs="?", default=default_model_path())
+    parser.add_argument("--board-sizes", default="7,9,11")
+    parser.add_argument("--games", type=int, default=98)
+    parser.add_argument("--temperatures")
+    arguments = parser.parse_args()
+    steps = pairwise(ways(arguments.temperatures).items())
+    for (below, weaker), (above, stronger) in steps:
+        for size in map(int, arguments.board_sizes.split(",")):
+            one, other = (
+                NetworkPlayer(name, load_checkpoint(arguments.checkpoint).network, way, seed)
+                for seed, (name, way) in enumerate(((above, stronger), (below, weaker)))
+            )
+            score = play_match(one, other, MatchSettings(size, arguments.games))
+            print(f"{above} against {below}, {size}x{size}: {score.line()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

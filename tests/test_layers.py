@@ -12,7 +12,7 @@ atomic_files commands.output game.positions game.notation value_utils htp.protoc
 inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
 inference.proof_tree inference.cell_sets inference.position_pool
 bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
-game.threats
+game.threats selfplay.host_copies
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 formats.trmph formats.sgf_text formats.hexworld
 inference.weight_files selfplay.replay selfplay.summary formats.sgf

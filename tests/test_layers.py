@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "hex_ai"
 FLOORS = """
 errors interrupts
 atomic_files commands.output game.positions game.notation value_utils htp.protocol htp.clock
-inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
+inference.network inference.move_choice inference.inference_plan inference.captured_forward
+selfplay.records game.proven
 inference.proof_tree inference.cell_sets inference.position_pool
 bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
 game.threats selfplay.host_copies

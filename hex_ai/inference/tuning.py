@@ -21,7 +21,6 @@ from torch import nn
 from hex_ai.atomic_files import atomic_file
 from hex_ai.bare_speed import processor_name
 from hex_ai.errors import SettingError, StoreError
-from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import (
     InferencePlan,
     default_plan,
@@ -29,13 +28,13 @@ from hex_ai.inference.inference_plan import (
     multiplies_bfloat16,
     resolve_device,
 )
-from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.model_inference import ModelInference, probe_positions
 from hex_ai.inference.network import architecture_of, config_of
 
 log = logging.getLogger(__name__)
 
 # Batch sizes tried. From 16 rows on one compilation serves them all on a CPU.
-SIZES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (64, 256, 1024, 4096, 16384)}
+SIZES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (256, 512, 1024, 2048, 4096, 8192, 16384)}
 
 # A larger batch must be faster by more than this share to be worth its padding.
 WORTH = 0.02
@@ -72,8 +71,7 @@ def tune(
       seconds: for each batch size of each way.
       tell: is called with a line about each way that begins.
     """
-    on_cpu = device.type == "cpu"
-    runtimes = ("eager", "compiled") if on_cpu and has_compiler() else ("eager",)
+    runtimes = ["eager" if device.type == "cpu" else "graph"] + ["compiled"] * has_compiler()
     precisions = ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",)
     rates: dict[tuple[str, str], Rates] = {}
     for way in ((runtime, precision) for runtime in runtimes for precision in precisions):
@@ -139,11 +137,11 @@ def remembered_plan(network: nn.Module, device: torch.device) -> InferencePlan |
 
 
 def _rates(inference: ModelInference, board_size: int, seconds: float) -> Rates:
-    rates = {}
-    for size in SIZES[inference.device.type]:
-        planes = Positions.empty(size, board_size, inference.device).planes(inference.plan.dtype)
+    rates, sizes = {}, SIZES[inference.device.type]
+    planes = probe_positions(sizes[-1], board_size, inference.device).planes(inference.plan.dtype)
+    for size in sizes:
         try:
-            rates[size] = inference.rows_per_second(planes, seconds)
+            rates[size] = inference.rows_per_second(planes[:size], seconds)
         except torch.OutOfMemoryError:
             break
     return rates

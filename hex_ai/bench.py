@@ -119,6 +119,10 @@ def _extras(
 ) -> Figures:
     """What is measured once, beside the modes."""
     extras: Figures = {}
+    if runs.on_gpu:
+        for mode in modes.keys() & {"cross-game", "full"}:
+            tell(f"{mode}, kernels")
+            modes[mode]["kernels"] = runs.kernels(mode)
     if "full" in modes:
         tell("full, one game at a time")
         alone = runs.measure("full", games_in_flight=1)

@@ -14,8 +14,9 @@ import torch
 from inference_toys import random_network
 from test_selfplay_modes import print_of
 
-from hex_ai import __version__
+from hex_ai import __version__, bench
 from hex_ai.bench import MODES, BenchSettings, run_bench
+from hex_ai.bench_modes import SteadyRuns
 from hex_ai.errors import HexAIError, NetworkError, SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
 from hex_ai.inference.checkpoint import network_digest, save_checkpoint
@@ -297,6 +298,27 @@ def test_every_setting_of_the_benchmark_is_read(
     change: dict[str, Any], seen: Callable[[dict[str, Any]], bool]
 ) -> None:
     assert seen(run_bench(random_network(1, 8, 1), PLAN, BenchSettings(**BENCH | change)))
+
+
+def test_a_benchmark_on_a_gpu_reports_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps that are traced are those after the clock's start."""
+    started: list[float] = []
+
+    class Trace:
+        def start(self) -> None:
+            started.append(0.0)
+
+        def stop(self) -> dict[str, Any]:
+            return {"kernel_busy": 0.5, "longest": []}
+
+    monkeypatch.setattr("hex_ai.bench_modes.KernelTrace", Trace)
+    runs = SteadyRuns(random_network(1, 8, 1), PLAN, BenchSettings(**BENCH))
+    assert not runs.on_gpu
+    runs.on_gpu = True
+    modes: dict[str, Any] = {"cross-game": {}, "batched": {}}
+    bench._extras(runs, BenchSettings(**BENCH), lambda _: None, modes)
+    assert modes == {"cross-game": {"kernels": Trace().stop()}, "batched": {}}
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize("name", ["seconds", "repeats", "games_in_flight"])

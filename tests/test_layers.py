@@ -26,7 +26,7 @@ selfplay.lane inference.levels arena.rating htp.sgf
 arena.players arena.htp_engine htp.chooser htp.settings
 selfplay.lanes htp.analysis
 selfplay.selfplay_engine htp.engine
-wall_shares progress training.samples training.schedule training.run_folder htp.command
+wall_shares kernel_trace progress training.samples training.schedule training.run_folder htp.command
 bench_modes training.trainer training.window
 bench training.learning training.fitting
 training.curves arena.match arena.foreign

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from inference_toys import random_network
+from inference_toys import TEST_DEVICE, random_network
 from test_selfplay_modes import print_of
 
 from hex_ai import __version__, bench
@@ -31,7 +31,7 @@ from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 
 Share = Callable[[int, int], int]
 
-PLAN = InferencePlan("cpu", "eager", "float32", (8, 32), 1)
+PLAN = InferencePlan(TEST_DEVICE, "eager", "float32", (8, 32), 1)
 
 
 def engine(**settings: Any) -> SelfPlayEngine:
@@ -155,7 +155,7 @@ def test_run_json_says_what_decided_the_games(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_under_the_plan_it_began_with(tmp_path: Path) -> None:
     list(engine(output_dir=tmp_path).generate_games(2))
-    other = InferencePlan("cpu", "eager", "bfloat16", (4,), 1)
+    other = InferencePlan(TEST_DEVICE, "eager", "bfloat16", (4,), 1)
     resumed = engine(output_dir=tmp_path, resume=True, plan=other)
     assert resumed.inference.plan == PLAN
     assert prints(resumed.generate_games(6)) == prints(engine().generate_games(6))[2:]

@@ -28,8 +28,6 @@ from pgx.experimental import auto_reset
 from pgx.hex import Hex
 from pgx_games import environment, evaluate, legal_moves, play_openings
 
-jax.config.update("jax_platforms", "cpu")
-
 # One ply of every game: weights, states and a key to states and the positions evaluated.
 Ply = Callable[[Weights, pgx.State, Array], tuple[pgx.State, Array]]
 
@@ -63,6 +61,9 @@ class Table:
 
 def prepare(setup: Setup) -> dict[str, Any]:
     """Checks that games and networks are the same as ours, and compiles."""
+    jax.config.update("jax_platforms", "cpu" if setup.device == "cpu" else "cuda,cpu")
+    # Else a GPU multiplies float32 as TF32, which ours does not.
+    jax.config.update("jax_default_matmul_precision", "float32")
     return {
         "simulations": setup.evaluations - 1,
         "largest_difference": largest_difference(setup),

@@ -425,10 +425,14 @@ def _compiled(network: nn.Module) -> Any:
         10_000, torch._dynamo.config.accumulated_recompile_limit
     )
     compiled = torch.compile(network)
+    options = {"freezing": True}
+    on_gpu = any(weights.is_cuda for weights in network.parameters())
+    if on_gpu and hasattr(torch._inductor.config, "deterministic"):
+        options["deterministic"] = True  # kernels are not chosen by timing them
 
     def forward(planes: Tensor) -> Any:
         # The option of `torch.compile` by that name is seen too late to freeze anything.
-        with torch._inductor.config.patch(freezing=True):
+        with torch._inductor.config.patch(options):
             return compiled(planes)
 
     return forward

@@ -52,3 +52,8 @@ def processor_name() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def device_name(device: torch.device) -> str:
+    """The name of what networks run on: of the GPU, or else of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()

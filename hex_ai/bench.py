@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hex_ai import __version__
-from hex_ai.bare_speed import flops_per_row, matmul_peak, processor_name
+from hex_ai.bare_speed import device_name, flops_per_row, matmul_peak, processor_name
 from hex_ai.bench_modes import MODES, BenchSettings, SteadyRuns, stagger
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
@@ -154,6 +154,7 @@ def _circumstances(
         "torch_version": torch.__version__,
         "processor": processor_name(),
         "device": plan.device,
+        "device_name": device_name(torch.device(plan.device)),
         "precision": plan.precision,
         "runtime": plan.runtime,
         "shapes": list(plan.shapes),

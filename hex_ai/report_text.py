@@ -44,7 +44,7 @@ def bench_table(report: dict[str, Any]) -> Table:
     widths = ",".join(map(str, report["search_widths"]))
     table = Table(
         title=f"{size}x{size}, widths {widths}, {report['runtime']} {report['precision']} on "
-        f"{report['processor']}; bare network {raw['evals_per_s']:.0f} rows/s at batch "
+        f"{report['device_name']}; bare network {raw['evals_per_s']:.0f} rows/s at batch "
         f"{raw['batch_size']}"
     )
     columns = {

@@ -54,7 +54,7 @@ def test_a_plan_is_for_what_it_was_measured_on(monkeypatch: pytest.MonkeyPatch) 
     assert plan_for(NETWORK, "cpu", "compiled", "auto").runtime == "compiled"
     assert remembered_plan(random_network(1, 16, 1), CPU) is None
     assert remembered_plan(random_network(2, 8, 1), CPU) == tuned().plan
-    monkeypatch.setattr(tuning, "processor_name", lambda: "another")
+    monkeypatch.setattr(tuning, "device_name", lambda _: "another")
     assert remembered_plan(NETWORK, CPU) is None
 
 

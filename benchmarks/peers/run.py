@@ -26,6 +26,7 @@ from common import PeerError, Rates, Setup, make_network
 from worker import worker
 
 import hex_ai
+from hex_ai.bare_speed import device_name
 from hex_ai.errors import HexAIError, SettingError
 from hex_ai.inference.network import parameter_count
 from hex_ai.selfplay.game_store import write_json
@@ -128,7 +129,7 @@ def compare(setup: Setup, repeats: int, contenders: tuple[str, ...]) -> dict[str
         "schema_version": SCHEMA_VERSION,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "benchmarks/peers/run.py", *sys.argv[1:]]),
-        "processor": device_name(setup.device),
+        "processor": device_name(torch.device(setup.device)),
         "cores": os.cpu_count(),
         "versions": {"python": platform.python_version()}
         | {package: version_of(package) for package in PACKAGES},
@@ -196,21 +197,6 @@ def table(report: dict[str, Any]) -> str:
         )
     lines.append(f"to ours: moves a second, as a share of {BASELINE}'s")
     return "\n".join(lines)
-
-
-def device_name(device: str) -> str:
-    """The processor, and the GPU where one is used."""
-    if device == "cpu":
-        return processor_name()
-    return f"{torch.cuda.get_device_name()}, {processor_name()}"
-
-
-def processor_name() -> str:
-    """The processor's own name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

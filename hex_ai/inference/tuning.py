@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from hex_ai.atomic_files import atomic_file
-from hex_ai.bare_speed import processor_name
+from hex_ai.bare_speed import device_name
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.inference_plan import (
     InferencePlan,
@@ -156,9 +156,8 @@ def _worthwhile(rates: Mapping[int, float]) -> tuple[int, ...]:
 
 def _machine(network: nn.Module, device: torch.device) -> dict[str, Any]:
     """What a plan is remembered for, as plain JSON."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
-        "processor": name,
+        "processor": device_name(device),
         "device": device.type,
         "threads": torch.get_num_threads(),
         "torch_version": str(torch.__version__),

@@ -6,7 +6,7 @@ more, the slot goes.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -109,11 +109,14 @@ class GameLog:
             "policy_rest": field(torch.float32),
         }
 
-    def write(self, slots: Tensor, plies: Tensor, entries: dict[str, Tensor]) -> None:
-        """Sets the named fields, each `[K, …]`, of one ply (int64 `[K]`) in each slot (`[K]`)."""
+    def write(self, slots: Tensor, plies: Tensor, entries: Mapping[str, Tensor | int]) -> None:
+        """Sets the named fields of one ply (int64 `[K]`) in each slot (`[K]`).
+
+        An entry is `[K, …]`, or one number for all.
+        """
         for name, entry in entries.items():
             field = self.fields[name]
-            field[slots, plies] = entry.to(field.dtype)
+            field[slots, plies] = entry if isinstance(entry, int) else entry.to(field.dtype)
 
     def keep(self, slots: Tensor) -> None:
         """Forgets all slots but these (int64 `[K]`)."""
@@ -318,10 +321,8 @@ class Lane:
 
     def _log_random(self, slots: Tensor, ply: int, cells: Tensor) -> None:
         """Logs board cells played without a search; the other fields of that ply are empty."""
-        log = self._log.fields
-        empty = {name: torch.zeros_like(field[slots, 0]) for name, field in log.items()}
         cell_rows = ("preferred", "candidate_cells", "policy_cells")
-        empty |= {name: torch.full_like(empty[name], NO_CELL) for name in cell_rows}
+        empty = {name: NO_CELL if name in cell_rows else 0 for name in self._log.fields}
         self._log.write(slots, torch.full_like(slots, ply), empty | {"moves": cells})
 
     def _drop(self, slots: Tensor) -> None:

@@ -42,7 +42,8 @@ class Table:
         self.states = play_openings(env, openings)
         started = time.perf_counter()
         step = jax.jit(partial(play_ply, env, setup.evaluations - 1))
-        self.ply: Ply = step.lower(self.weights, self.states, self.key).compile()
+        with jax.default_matmul_precision("float32" if precision == "float32" else "default"):
+            self.ply: Ply = step.lower(self.weights, self.states, self.key).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def rates(self, seconds: float) -> tuple[float, float]:
@@ -62,7 +63,7 @@ class Table:
 def prepare(setup: Setup) -> dict[str, Any]:
     """Checks that games and networks are the same as ours, and compiles."""
     jax.config.update("jax_platforms", "cpu" if setup.device == "cpu" else "cuda,cpu")
-    # Else a GPU multiplies float32 as TF32, which ours does not.
+    # Else a GPU multiplies float32 as TF32, which ours does not; bfloat16 is as ever.
     jax.config.update("jax_default_matmul_precision", "float32")
     return {
         "simulations": setup.evaluations - 1,

@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parent.parent / "hex_ai"
 FLOORS = """
 errors interrupts
 atomic_files commands.output game.positions game.notation value_utils htp.protocol htp.clock
-inference.network inference.move_choice inference.inference_plan inference.captured_forward
+inference.network inference.move_choice inference.inference_plan inference.runtimes
 selfplay.records game.proven
-inference.proof_tree inference.cell_sets inference.position_pool
+inference.proof_tree inference.probe inference.cell_sets inference.position_pool
 bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
 game.threats selfplay.host_copies
 inference.resnet18 inference.evaluation_cache selfplay.record_table

@@ -10,7 +10,7 @@ from inference_toys import random_network
 from torch import Tensor, nn
 
 from hex_ai.errors import StoreError
-from hex_ai.inference import model_inference, tuning
+from hex_ai.inference import runtimes, tuning
 from hex_ai.inference.inference_plan import InferencePlan, default_plan
 from hex_ai.inference.tuning import Tuned, plan_for, remember, remembered_plan, tune
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
@@ -81,14 +81,14 @@ def test_a_folder_that_cannot_be_is_an_error(cache: Path) -> None:
 
 
 def test_what_cannot_be_compiled_is_not_measured_as_if(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: nn.Module) -> Any:
+    def broken(_: nn.Module, on_gpu: bool) -> Any:
         def forward(_: Tensor) -> None:
             raise RuntimeError("no such compiler")
 
         return forward
 
     monkeypatch.setattr(tuning, "has_compiler", lambda: True)
-    monkeypatch.setattr(model_inference, "_compiled", broken)
+    monkeypatch.setattr(runtimes, "_compiled", broken)
     found = tune(NETWORK, CPU, 3, 0.002)
     assert {runtime for runtime, _ in found.rates} == {"eager"}
 

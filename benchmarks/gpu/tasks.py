@@ -26,8 +26,9 @@ from hex_ai.bare_speed import flops_per_row, matmul_peak
 from hex_ai.bench import BenchSettings, run_bench
 from hex_ai.inference.checkpoint import load_checkpoint
 from hex_ai.inference.inference_plan import PRECISIONS, InferencePlan, default_plan
-from hex_ai.inference.model_inference import ModelInference, probe_positions
+from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.inference.probe import probe_positions
 from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
 from hex_ai.inference.tuning import tune
 from hex_ai.selfplay.record_table import PLY_FIELDS, ROW_FIELDS

@@ -25,8 +25,12 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hex_ai.errors import NetworkError, SettingError, ShapeError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.captured_forward import CapturedForward
-from hex_ai.inference.evaluation_cache import EvaluationCache, Oriented, orient
+from hex_ai.inference.evaluation_cache import (
+    EvaluationCache,
+    Oriented,
+    first_equals,
+    orient,
+)
 from hex_ai.inference.inference_plan import (
     NUMERICS_RULE,
     ORIENTATION_RULE,
@@ -34,8 +38,9 @@ from hex_ai.inference.inference_plan import (
     default_plan,
     fix_numerics,
 )
-from hex_ai.inference.move_choice import random_bits
 from hex_ai.inference.network import for_inference, in_precision
+from hex_ai.inference.probe import probe_positions
+from hex_ai.inference.runtimes import forward_of
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +114,7 @@ class ModelInference:
         fix_numerics()
         network = in_precision(for_inference(network).to(self.device), self.plan.dtype)
         self._network = convert_conv2d_weight_memory_format(network, torch.channels_last)
-        self._forward = self._forward_of(self.plan.runtime)
+        self._forward = forward_of(self._network, self.plan.runtime)
 
     def prepare(self, size: int) -> InferencePlan:
         """Runs every shape of the plan once for boards of `size`, and freezes the plan.
@@ -125,7 +130,7 @@ class ModelInference:
                 raise
             log.warning("no %s network, running eager: %s", self.plan.runtime, error)
             self.plan = replace(self.plan, runtime="eager")
-            self._forward = self._forward_of("eager")
+            self._forward = forward_of(self._network, "eager")
             self._sound.fill_(True)
             self._compare_shapes(size)
         self.reset_stats()
@@ -144,13 +149,6 @@ class ModelInference:
             kept = tuple(shape for shape, agrees in zip(shapes, same, strict=True) if agrees)
             log.warning("batch shapes %s disagree in the last bit: keeping %s", shapes, kept)
             self.plan = self.plan.with_shapes(kept)
-
-    def _forward_of(self, runtime: str) -> Any:
-        """The network as `runtime` calls it."""
-        if runtime == "eager":
-            return self._network
-        forward = _compiled(self._network) if runtime == "compiled" else self._network
-        return CapturedForward(forward) if self.device.type == "cuda" else forward
 
     @torch.no_grad()
     def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:
@@ -253,7 +251,7 @@ class ModelInference:
             self._count(live, live, live)
             return self._evaluate_live(asked.planes, live)
         rows = torch.arange(len(live), device=self.device)
-        owners = _owners(asked, live) if self._deduplicate else rows
+        owners = first_equals(asked, live) if self._deduplicate else rows
         distinct = live & (owners == rows)
         known, logits, values = self._recall(asked)
         missing = distinct & ~known
@@ -393,62 +391,9 @@ def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:
     raise AssertionError("unreachable: the largest shape takes any number of rows")
 
 
-def _owners(asked: Oriented, live: Tensor) -> Tensor:
-    """int64 `[B]`: for each live row the first row of the same position, itself if it is that.
-
-    Two positions whose keys collide but whose checks differ stay apart.
-    """
-    # Rows that are not live must not own one that is.
-    keys, checks = asked.keys.masked_fill(~live, 0), asked.checks.masked_fill(~live, 0)
-    order = keys.argsort(stable=True)
-    keys, checks = keys[order], checks[order]
-    new = torch.ones_like(live)
-    new[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
-    places = torch.arange(len(live), device=live.device)
-    first = places.masked_fill(~new, 0).cummax(0).values
-    return torch.empty_like(order).scatter_(0, order, order[first])
-
-
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
 def _same_bits(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
     return torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
-
-
-def _compiled(network: nn.Module) -> Any:
-    """The network compiled, with its weights frozen into the code where torch can."""
-    # Every network of a process counts, and beyond the limit torch runs them uncompiled.
-    torch._dynamo.config.recompile_limit = max(10_000, torch._dynamo.config.recompile_limit)
-    torch._dynamo.config.accumulated_recompile_limit = max(
-        10_000, torch._dynamo.config.accumulated_recompile_limit
-    )
-    compiled = torch.compile(network)
-    options = {"freezing": True}
-    on_gpu = any(weights.is_cuda for weights in network.parameters())
-    if on_gpu and hasattr(torch._inductor.config, "deterministic"):
-        options["deterministic"] = True  # kernels are not chosen by timing them
-
-    def forward(planes: Tensor) -> Any:
-        # The option of `torch.compile` by that name is seen too late to freeze anything.
-        with torch._inductor.config.patch(options):
-            return compiled(planes)
-
-    return forward
-
-
-def probe_positions(count: int, size: int, device: torch.device) -> Positions:
-    """Unlike positions after 0, 1, 2, … random moves: of the first rows each has one more.
-
-    To compare batch shapes with, and to time them: an empty board is faster than a real one.
-    """
-    positions = Positions.empty(count, size, device)
-    rows = torch.arange(count, device=device)
-    for ply in range(size * size // 2):
-        order = random_bits(ply, rows[:, None], torch.arange(size * size, device=device))
-        moves = order.masked_fill(~positions.legal_moves(), torch.iinfo(torch.int64).min).argmax(1)
-        moved = positions.play(moves)
-        stay = (rows % (size * size // 2) <= ply) | moved.finished
-        positions = Positions.cat([positions, moved])[torch.where(stay, rows, rows + count)]
-    return positions

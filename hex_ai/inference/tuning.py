@@ -7,6 +7,7 @@ default one, and writes it down.
 
 import copy
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -28,8 +29,9 @@ from hex_ai.inference.inference_plan import (
     multiplies_bfloat16,
     resolve_device,
 )
-from hex_ai.inference.model_inference import ModelInference, probe_positions
+from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.network import architecture_of, config_of
+from hex_ai.inference.probe import probe_positions
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +76,14 @@ def tune(
     runtimes = ["eager" if device.type == "cpu" else "graph"] + ["compiled"] * has_compiler()
     precisions = ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",)
     rates: dict[tuple[str, str], Rates] = {}
-    for way in ((runtime, precision) for runtime in runtimes for precision in precisions):
-        tell(" ".join(way))
-        plan = InferencePlan(device.type, *way, SIZES[device.type], torch.get_num_threads())
+    for runtime, precision in itertools.product(runtimes, precisions):
+        tell(f"{runtime} {precision}")
+        plan = InferencePlan(
+            device.type, runtime, precision, SIZES[device.type], torch.get_num_threads()
+        )
         inference = ModelInference(copy.deepcopy(network), plan)
-        if inference.prepare(board_size).runtime == plan.runtime:
+        way = inference.prepare(board_size).runtime, precision
+        if way not in rates:
             rates[way] = _rates(inference, board_size, seconds)
     runtime, precision = max(rates, key=lambda way: max(rates[way].values()))
     shapes = _worthwhile(rates[runtime, precision])

@@ -12,9 +12,9 @@ import torch
 from inference_toys import HashNetwork, random_network, random_positions
 from torch import Tensor
 
-from hex_ai.inference.captured_forward import CapturedForward
 from hex_ai.inference.inference_plan import default_plan
 from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.runtimes import CapturedForward
 
 CPU = torch.device("cpu")
 

@@ -1,19 +1,35 @@
-"""A network's forward as CUDA graphs: recorded once for each batch shape, then replayed.
+"""The runtimes of an inference plan: how a network's forward is called.
 
-A replay launches all kernels of a forward at once, and they run the very ones that were recorded.
+`eager` calls the network. `compiled` calls what `torch.compile` makes of it. On CUDA that, and with
+`graph` the eager kernels, are recorded once for each batch shape and then replayed: a replay
+launches all kernels of a forward at once, the very ones that were recorded.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Forward = Callable[[Tensor], Any]
 Replay = Callable[[], Any]
 
 # Calls before the recording: what is made at a first call must not be recorded.
 WARM_UP_CALLS = 3
+
+
+def forward_of(network: nn.Module, runtime: str) -> Any:
+    """A network as a runtime calls it: planes to policy logits and values.
+
+    Args:
+      network: in evaluation mode, where its batches will be.
+      runtime: one of `RUNTIMES` in `hex_ai.inference.inference_plan`.
+    """
+    if runtime == "eager":
+        return network
+    on_gpu = any(weights.is_cuda for weights in network.parameters())
+    forward = _compiled(network, on_gpu) if runtime == "compiled" else network
+    return CapturedForward(forward) if on_gpu else forward
 
 
 class CapturedForward:
@@ -65,3 +81,23 @@ class _GraphRecorder:
             return answer
 
         return replay
+
+
+def _compiled(network: nn.Module, on_gpu: bool) -> Any:
+    """The network compiled, with its weights frozen into the code where torch can."""
+    # Every network of a process counts, and beyond the limit torch runs them uncompiled.
+    torch._dynamo.config.recompile_limit = max(10_000, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.accumulated_recompile_limit = max(
+        10_000, torch._dynamo.config.accumulated_recompile_limit
+    )
+    compiled = torch.compile(network)
+    options = {"freezing": True}
+    if on_gpu and hasattr(torch._inductor.config, "deterministic"):
+        options["deterministic"] = True  # kernels are not chosen by timing them
+
+    def forward(planes: Tensor) -> Any:
+        # The option of `torch.compile` by that name is seen too late to freeze anything.
+        with torch._inductor.config.patch(options):
+            return compiled(planes)
+
+    return forward

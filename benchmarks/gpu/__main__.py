@@ -179,7 +179,7 @@ def circumstances(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
 def test_workers() -> int:
     """Processes that share the tests, where pytest can share them."""
     known = importlib.util.find_spec("xdist") is not None
-    return min(6, (os.cpu_count() or 1) // 2) if known else 1
+    return min(12, 3 * (os.cpu_count() or 1) // 4) if known else 1
 
 
 if __name__ == "__main__":

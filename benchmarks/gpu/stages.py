@@ -1,6 +1,13 @@
 """The stages, each a list of tasks with their options; the most important tasks come first."""
 
+import re
+from pathlib import Path
 from typing import Any
+
+TESTS = Path(__file__).parent.parent.parent / "tests"
+
+# What is in tests that run on `HEX_AI_TEST_DEVICE`.
+MARKS = re.compile("device: torch.device|TEST_DEVICE|cuda")
 
 # Name of the task, what the table calls it, and its options.
 Task = tuple[str, str, dict[str, Any]]
@@ -33,10 +40,17 @@ def stages(device: str, seconds: float, tiny: bool, workers: int) -> dict[str, l
 
 
 def tests(tiny: bool, workers: int) -> list[Task]:
+    """Files with tests that run on the device, then all others."""
     if tiny:
-        return [("tests", "two files", {"arguments": ["tests/test_host_reads.py"]})]
+        return [("tests", "one file", {"arguments": ["tests/test_host_reads.py"]})]
     spread = ["-n", str(workers), "--dist", "worksteal"] if workers > 1 else []
-    return [("tests", "all", {"arguments": [*spread, "tests"]})]
+    files = sorted(path for path in TESTS.glob("test_*.py"))
+    on_device = [path for path in files if MARKS.search(path.read_text(encoding="utf-8"))]
+    groups = {"on the device": on_device, "others": sorted(set(files) - set(on_device))}
+    return [
+        ("tests", title, {"arguments": [*spread, *(f"tests/{path.name}" for path in group)]})
+        for title, group in groups.items()
+    ]
 
 
 def determinism(tiny: bool) -> list[Task]:
@@ -59,7 +73,9 @@ def determinism(tiny: bool) -> list[Task]:
     for name, side in (("64x6", 11), ("64x6", 13), ("128x10", 13), ("resnet18", 13)):
         small = {"network": network, "board_size": size} | TINY_PLAN
         real = {"network": name, "board_size": side}
-        checks.append(("rows", f"rows {name} {side}x{side}", small if tiny else real))
+        chosen = small if tiny else real
+        title = "rows {network} {board_size}x{board_size}".format(**chosen)
+        checks.append(("rows", title, chosen))
     settings = {"board_size": size, "seed": 1, "temperature": 1.0}
     same = {"network": network, "games": games, "settings": settings, "variants": variants}
     proven = same | {"settings": settings | {"stop": ("proven", "resign")}, "network": "shipped"}

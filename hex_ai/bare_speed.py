@@ -14,6 +14,8 @@ from hex_ai.game.positions import Positions
 # Rows and columns of the square matrices that the peak is measured with.
 _PEAK_SIDE = {"cpu": 2048, "cuda": 8192}
 _PEAK_REPEATS = 5
+# Products between two looks at the clock, for each of which the host waits for the device.
+_PEAK_PRODUCTS = {"cpu": 1, "cuda": 20}
 
 
 def flops_per_row(network: nn.Module, size: int) -> int:
@@ -30,15 +32,16 @@ def flops_per_row(network: nn.Module, size: int) -> int:
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Floating point operations a second of a large matrix product: the best of a few."""
-    side = _PEAK_SIDE[device.type]
+    side, products = _PEAK_SIDE[device.type], _PEAK_PRODUCTS[device.type]
     one, other = torch.randn(2, side, side, device=device).to(dtype)
     best = float("inf")
     for _ in range(_PEAK_REPEATS):
         started = time.perf_counter()
-        product = one @ other
+        for _ in range(products):
+            product = one @ other
         float(product[0, 0])  # waits for the device
         best = min(best, time.perf_counter() - started)
-    return 2 * side**3 / best
+    return 2 * side**3 * products / best
 
 
 def processor_name() -> str:
@@ -49,3 +52,8 @@ def processor_name() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def device_name(device: torch.device) -> str:
+    """The name of what networks run on: of the GPU, or else of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hex_ai import __version__
-from hex_ai.bare_speed import flops_per_row, matmul_peak, processor_name
+from hex_ai.bare_speed import device_name, flops_per_row, matmul_peak, processor_name
 from hex_ai.bench_modes import MODES, BenchSettings, SteadyRuns, stagger
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
@@ -119,6 +119,10 @@ def _extras(
 ) -> Figures:
     """What is measured once, beside the modes."""
     extras: Figures = {}
+    if runs.on_gpu:
+        for mode in modes.keys() & {"cross-game", "full"}:
+            tell(f"{mode}, kernels")
+            modes[mode]["kernels"] = runs.kernels(mode)
     if "full" in modes:
         tell("full, one game at a time")
         alone = runs.measure("full", games_in_flight=1)
@@ -150,6 +154,7 @@ def _circumstances(
         "torch_version": torch.__version__,
         "processor": processor_name(),
         "device": plan.device,
+        "device_name": device_name(torch.device(plan.device)),
         "precision": plan.precision,
         "runtime": plan.runtime,
         "shapes": list(plan.shapes),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
+from hex_ai.kernel_trace import KernelTrace
 from hex_ai.selfplay.lane import Lane, SelfPlaySettings
 from hex_ai.selfplay.lanes import Lanes, LaneWatcher
 from hex_ai.selfplay.replay import replay
@@ -40,6 +41,20 @@ FINITE_ROUNDS = 4
 
 # For each game, the position (B = 1) before its first move and after each.
 Probe = list[list[Positions]]
+
+# Seconds and counts when the clock started and when it stopped.
+Marks = list[tuple[float, dict[str, Any]]]
+
+
+class Watcher(Protocol):
+    """Looks at a run while its clock runs."""
+
+    def start(self) -> None:
+        """Begins to look."""
+
+    def stop(self) -> dict[str, Any]:
+        """What was seen."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,7 @@ class SteadyRuns:
       settings: what to measure, and how long.
 
     Attributes:
+      on_gpu: whether the network runs on one.
       probe: the games whose plies the slots start at.
       mean_length: plies of such a game.
     """
@@ -98,13 +114,32 @@ class SteadyRuns:
     def __init__(self, network: nn.Module, plan: InferencePlan, settings: BenchSettings) -> None:
         self._network, self._plan, self._settings = network, plan, settings
         self._engines: dict[tuple[str, int | None], SelfPlayEngine] = {}
+        self.on_gpu = plan.device == "cuda"
         self.probe = _probe_games(network, settings)
         self.mean_length = statistics.mean(len(game) - 1 for game in self.probe)
 
     def measure(self, mode: str, games_in_flight: int | None = None) -> dict[str, Any]:
         """Counts, seconds and wall shares of one steady run of one mode."""
+        marks, wall_shares = self._watched(
+            mode, WallShares(), self._settings.seconds, games_in_flight
+        )
+        (start, before), (end, after) = marks
+        return {name: after[name] - before[name] for name in _COUNTS} | {
+            "seconds": end - start,
+            "wall_shares": wall_shares,
+            "device_utilization": after["device_utilization"],
+        }
+
+    def kernels(self, mode: str) -> dict[str, Any]:
+        """What the GPU does in a few steps of a mode of one lane, see `kernel_report`."""
+        return self._watched(mode, KernelTrace(), 0.0)[1]
+
+    def _watched(
+        self, mode: str, watcher: Watcher, seconds: float, games_in_flight: int | None = None
+    ) -> tuple[Marks, dict[str, Any]]:
+        """Runs a mode, and what `watcher` saw of it while the clock ran."""
         workers = 2 if mode == "pipelined" else 1
-        clock = _Clock(self.probe, self._settings.seconds, workers)
+        clock = _Clock(self.probe, seconds, workers, watcher)
         with _folder_for(mode) as folder:
             engine = self._engine(mode, games_in_flight, workers, folder)
             engine.lanes.watcher, clock.engine = clock, engine
@@ -114,13 +149,8 @@ class SteadyRuns:
             except _Enough:
                 pass
             finally:
-                wall_shares = clock.shares.stop()
-        (start, before), (end, after) = clock.marks
-        return {name: after[name] - before[name] for name in _COUNTS} | {
-            "seconds": end - start,
-            "wall_shares": wall_shares,
-            "device_utilization": after["device_utilization"],
-        }
+                seen = watcher.stop()
+        return clock.marks, seen
 
     def finite(self, mode: str) -> dict[str, Any]:
         """Games from their first ply to their last, empty slots at the end included."""
@@ -185,13 +215,13 @@ class _Enough(Exception):
 class _Clock(LaneWatcher):
     """Staggers each lane, and notes counts when the clock starts and stops."""
 
-    def __init__(self, probe: Probe, seconds: float, lanes: int) -> None:
+    def __init__(self, probe: Probe, seconds: float, lanes: int, watcher: Watcher) -> None:
         self._probe, self._seconds, self._lanes = probe, seconds, lanes
         self._steps: dict[Lane, int] = {}
         self._lock = threading.Lock()
         self.engine: SelfPlayEngine | None = None
-        self.marks: list[tuple[float, dict[str, Any]]] = []
-        self.shares = WallShares()
+        self.marks: Marks = []
+        self._watcher = watcher
 
     def started(self, lane: Lane) -> None:
         positions, plies = stagger(self._probe, len(lane))
@@ -204,7 +234,7 @@ class _Clock(LaneWatcher):
             now = time.perf_counter()
             if not self.marks and steps >= WARM_UP_STEPS:
                 self.marks.append((now, self._counts()))
-                self.shares.start()
+                self._watcher.start()
             elif self.marks and steps >= WARM_UP_STEPS + LEAST_STEPS:
                 self._stop_if_over(now)
 

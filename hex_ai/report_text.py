@@ -44,7 +44,7 @@ def bench_table(report: dict[str, Any]) -> Table:
     widths = ",".join(map(str, report["search_widths"]))
     table = Table(
         title=f"{size}x{size}, widths {widths}, {report['runtime']} {report['precision']} on "
-        f"{report['processor']}; bare network {raw['evals_per_s']:.0f} rows/s at batch "
+        f"{report['device_name']}; bare network {raw['evals_per_s']:.0f} rows/s at batch "
         f"{raw['batch_size']}"
     )
     columns = {
@@ -76,6 +76,13 @@ def bench_lines(report: dict[str, Any]) -> list[str]:
     for mode, figures in report["modes"].items():
         shares = ", ".join(f"{part} {share:.1%}" for part, share in figures["wall_shares"].items())
         lines.append(f"{mode}: {shares}")
+        if "kernels" in figures:
+            busy = _percent(figures["kernels"]["kernel_busy"])
+            utilization = _percent(figures["device_utilization"])
+            lines.append(
+                f"{mode}: kernels run {busy} of the time, the driver says {utilization}, "
+                f"MFU {figures['mfu']:.1%}"
+            )
     if "finite" in report:
         finite = report["finite"]
         lines.append(

@@ -5,6 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from inference_toys import TEST_DEVICE
+
+# A GPU that the tests are not for is hidden, so that `auto` means the same on every machine.
+if TEST_DEVICE == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,7 +21,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def device() -> torch.device:
     """Where tensors live: `HEX_AI_TEST_DEVICE`, or else the CPU."""
-    return torch.device(os.environ.get("HEX_AI_TEST_DEVICE", "cpu"))
+    return torch.device(TEST_DEVICE)
 
 
 @pytest.fixture(scope="session")

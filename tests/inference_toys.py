@@ -3,6 +3,7 @@
 The evaluators compute in integers, so an answer has the same bits in every batch and every order.
 """
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from hex_ai.game.positions import Positions
 from hex_ai.inference.move_choice import random_bits
 from hex_ai.inference.network import HexNetwork, NetworkConfig
+
+# Where tests that run a network do so: `HEX_AI_TEST_DEVICE`, or else the CPU.
+TEST_DEVICE = os.environ.get("HEX_AI_TEST_DEVICE", "cpu")
 
 
 def seeded(seed: int) -> torch.Generator:

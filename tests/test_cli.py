@@ -276,13 +276,14 @@ def test_tune_tells_what_it_found_and_where_it_is(
     monkeypatch.setenv("CXX", "no-such-compiler")
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "net.pt.gz", HexNetwork(NetworkConfig(8, 1)), {})
-    tiny = ["--model", tmp_path / "net.pt.gz", "--board-size", 3, "--seconds", "0.001"]
-    ended = run("tune", *tiny)
+    tiny = ["--model", tmp_path / "net.pt.gz", "--board-size", 3]
+    on_cpu = ["--seconds", "0.001", "--device", "cpu"]
+    ended = run("tune", *tiny, *on_cpu)
     assert ended.status == 0
     assert "eager float32, rows/s by batch size: 16: " in ended.out
     path = Path(ended.out.splitlines()[-1].removeprefix("remembered in "))
     assert json.loads(path.read_text())["plan"]["device"] == "cpu"
-    refused(run("tune", *tiny[:4], "--seconds", "0"), "seconds 0")
+    refused(run("tune", *tiny, "--seconds", "0"), "seconds 0")
     refused(run("tune", "--board-size", 2), "board size 2")
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from inference_toys import random_network
+from inference_toys import TEST_DEVICE, random_network
 from test_selfplay_modes import print_of
 
-from hex_ai import __version__
+from hex_ai import __version__, bench
 from hex_ai.bench import MODES, BenchSettings, run_bench
+from hex_ai.bench_modes import SteadyRuns
 from hex_ai.errors import HexAIError, NetworkError, SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
 from hex_ai.inference.checkpoint import network_digest, save_checkpoint
@@ -30,7 +31,7 @@ from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 
 Share = Callable[[int, int], int]
 
-PLAN = InferencePlan("cpu", "eager", "float32", (8, 32), 1)
+PLAN = InferencePlan(TEST_DEVICE, "eager", "float32", (8, 32), 1)
 
 
 def engine(**settings: Any) -> SelfPlayEngine:
@@ -154,7 +155,7 @@ def test_run_json_says_what_decided_the_games(tmp_path: Path) -> None:
 
 def test_a_run_goes_on_under_the_plan_it_began_with(tmp_path: Path) -> None:
     list(engine(output_dir=tmp_path).generate_games(2))
-    other = InferencePlan("cpu", "eager", "bfloat16", (4,), 1)
+    other = InferencePlan(TEST_DEVICE, "eager", "bfloat16", (4,), 1)
     resumed = engine(output_dir=tmp_path, resume=True, plan=other)
     assert resumed.inference.plan == PLAN
     assert prints(resumed.generate_games(6)) == prints(engine().generate_games(6))[2:]
@@ -297,6 +298,27 @@ def test_every_setting_of_the_benchmark_is_read(
     change: dict[str, Any], seen: Callable[[dict[str, Any]], bool]
 ) -> None:
     assert seen(run_bench(random_network(1, 8, 1), PLAN, BenchSettings(**BENCH | change)))
+
+
+def test_a_benchmark_on_a_gpu_reports_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps that are traced are those after the clock's start."""
+    started: list[float] = []
+
+    class Trace:
+        def start(self) -> None:
+            started.append(0.0)
+
+        def stop(self) -> dict[str, Any]:
+            return {"kernel_busy": 0.5, "longest": []}
+
+    monkeypatch.setattr("hex_ai.bench_modes.KernelTrace", Trace)
+    runs = SteadyRuns(random_network(1, 8, 1), PLAN, BenchSettings(**BENCH))
+    assert not runs.on_gpu
+    runs.on_gpu = True
+    modes: dict[str, Any] = {"cross-game": {}, "batched": {}}
+    bench._extras(runs, BenchSettings(**BENCH), lambda _: None, modes)
+    assert modes == {"cross-game": {"kernels": Trace().stop()}, "batched": {}}
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize("name", ["seconds", "repeats", "games_in_flight"])

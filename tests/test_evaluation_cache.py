@@ -20,10 +20,11 @@ from hex_ai.inference.evaluation_cache import (
     Oriented,
     _codes,
     _hashes,
+    first_equals,
     orient,
 )
 from hex_ai.inference.inference_plan import default_plan
-from hex_ai.inference.model_inference import ModelInference, _owners
+from hex_ai.inference.model_inference import ModelInference
 
 Share = Callable[[int, int], int]
 
@@ -96,7 +97,7 @@ def test_equal_rows_are_found_and_only_those(device: torch.device) -> None:
         for checks in (keys * 7, torch.randint(-2, 2, (60,), generator=generator).to(device)):
             live = torch.rand(60, generator=generator).to(device) < 0.8
             asked = Oriented(keys, keys, keys, checks)  # only keys and checks are looked at
-            owner = _owners(asked, live)
+            owner = first_equals(asked, live)
             assert torch.equal(keys[owner][live], keys[live])
             assert torch.equal(checks[owner][live], checks[live])
             assert bool(live[owner][live].all())

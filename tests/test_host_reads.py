@@ -5,20 +5,29 @@ wait for a GPU. That no tensor is on the wrong device is shown with meta tensors
 shape and a type but no numbers.
 """
 
+import copy
+import warnings
 from collections.abc import Callable
 
 import pytest
 import torch
-from inference_toys import HashNetwork
-from read_counter import ReadCounter
-from torch import Tensor
+from inference_toys import HashNetwork, random_network
+from read_counter import CopyCounter, OneDevice, ReadCounter
+from torch import Tensor, nn
 
 from hex_ai.game.positions import Positions
+from hex_ai.game.proven import opponent_has_won
+from hex_ai.inference.evaluation_cache import orient
 from hex_ai.inference.fixed_tree_search import PositionCollector, build_search_tree_with_collection
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.move_choice import gumbel_noise
+from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
 from hex_ai.selfplay.lane import Lane, SelfPlaySettings
+from hex_ai.selfplay.openings import OPENINGS
+from hex_ai.selfplay.stopping import STOPS
+
+META = torch.device("meta")
 
 
 def model(cache_size: int, deduplicate: bool, device: str = "cpu") -> ModelInference:
@@ -79,25 +88,117 @@ def test_the_counter_sees_reads(read: Callable[[Tensor], object], reads: int) ->
     assert min(counter.reads, 1) == reads
 
 
+def on_meta(cache_size: int = 0, network: nn.Module | None = None) -> ModelInference:
+    """A model whose tensors have a device and no numbers: to read one or to mix it raises."""
+    asked = model(cache_size, False)
+    if network is not None:
+        asked = ModelInference(network, asked.plan, cache_size=0, deduplicate=False)
+        asked._network.to("meta")
+    asked.device = META
+    for name in ("_sound", "_counts"):
+        setattr(asked, name, getattr(asked, name).to(META))
+    return asked
+
+
 @pytest.mark.parametrize("widths", [(3, 2), (8, 4)])
 def test_every_tensor_of_a_search_lives_on_the_device(widths: tuple[int, ...]) -> None:
-    """Meta tensors have a device and no numbers: to read one or to mix it with others raises."""
-    asked = model(0, False)
-    asked.device = torch.device("meta")
-    for name in ("_sound", "_counts"):
-        setattr(asked, name, getattr(asked, name).to("meta"))
-    roots = Positions.empty(20, 5, "meta")
-    ids = torch.arange(20, device="meta")
-    noise = gumbel_noise(1, ids, torch.zeros_like(ids), 25)
-    heat = torch.ones(20, device="meta")
-    tree = build_search_tree_with_collection(
-        roots, widths, heat, PositionCollector(asked), noise=noise
-    )
-    assert roots.play(tree.chosen).device == tree.improved_policy.device == heat.device
+    roots = Positions.empty(20, 5, META)
+    roots.play(torch.zeros(20, dtype=torch.int64, device=META))  # makes the tables that are kept
+    orient(roots)
+    collector = PositionCollector(on_meta())
+    with OneDevice("meta"), CopyCounter() as counter:
+        ids = torch.arange(20, device=META)
+        noise = gumbel_noise(1, ids, torch.zeros_like(ids), 25)
+        heat = torch.ones(20, device=META)
+        tree = build_search_tree_with_collection(roots, widths, heat, collector, noise=noise)
+        played = roots.play(tree.chosen)
+    assert played.device == tree.improved_policy.device == META
+    assert counter.copies == 0
 
 
-def test_meta_tensors_notice() -> None:
-    flags = torch.ones(2, dtype=torch.bool, device="meta")
-    for wrong in (flags.nonzero, flags.tolist, lambda: bool(flags), lambda: flags & torch.ones(2)):
+@pytest.mark.parametrize("network", [random_network(1), ResNet18(ResNet18Config())])
+def test_every_tensor_of_a_network_lives_on_the_device(network: nn.Module) -> None:
+    asked = on_meta(network=copy.deepcopy(network))
+    roots = Positions.empty(40, 13, META)
+    orient(roots)
+    with OneDevice("meta"), CopyCounter() as counter:
+        logits, values = asked.batch_infer(roots)
+    assert (logits.device, logits.shape, values.shape) == (META, (40, 169), (40,))
+    assert counter.copies == 0
+
+
+@pytest.mark.parametrize("opening", ["uniform", "policy", "empty"])
+@pytest.mark.parametrize("stop", [(), STOPS])
+def test_every_tensor_of_a_ply_lives_on_the_device(opening: str, stop: tuple[str, ...]) -> None:
+    """Up to the one read of a ply, which tells what games have ended."""
+    settings = SelfPlaySettings(5, (3, 2), opening=opening, stop=stop)
+    lane = Lane(settings, PositionCollector(on_meta()), iter(range(20)), 20, META, "")
+    orient(lane._positions)
+    opponent_has_won(lane._positions)
+    with OneDevice("meta"), CopyCounter() as counter:
+        with pytest.raises(NotImplementedError, match="nonzero"):
+            lane.step()
+        assert lane.searches == 20
+    assert counter.copies == 0
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_new_games_are_started_without_a_read(opening: str) -> None:
+    settings = SelfPlaySettings(5, (3, 2), opening=opening)
+    lane = Lane(settings, PositionCollector(on_meta()), iter(range(40)), 20, META, "")
+    lane._start_games(torch.arange(20, device=META))
+    assert len(lane) == 20
+
+
+@pytest.mark.parametrize("savings", [False, True])
+def test_nothing_of_a_ply_is_made_of_numbers_of_the_host(savings: bool) -> None:
+    asked = model(1000 * savings, savings)
+    settings, cpu = SelfPlaySettings(5, (3, 2), stop=STOPS), torch.device("cpu")
+    lane = Lane(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
+    lane.step()
+    with CopyCounter() as counter:
+        assert not lane.step()
+    assert counter.copies == 0
+
+
+def test_the_ways_to_wait_and_to_mix_are_noticed() -> None:
+    flags = torch.ones(2, dtype=torch.bool, device=META)
+    for wrong in (
+        flags.nonzero,
+        flags.tolist,
+        flags.cpu,
+        lambda: bool(flags),
+        lambda: flags & torch.ones(2),
+    ):
         with pytest.raises((RuntimeError, NotImplementedError)):
             wrong()
+    rows = torch.tensor([0, 1])
+    for mixed in (lambda: flags[rows], lambda: rows.to(META)):
+        with OneDevice("meta"), pytest.raises(AssertionError, match="not meta"):
+            mixed()
+    with CopyCounter() as counter:
+        torch.tensor([1], device=META)
+        torch.as_tensor(1, device=META)
+        torch.where(flags, 1, 2)
+    assert counter.copies == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.filterwarnings("ignore:called a synchronizing CUDA operation")
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_a_gpu_is_waited_for_no_more_often_than_was_counted(opening: str) -> None:
+    """By torch's own alarm. A ply with finished games copies them to the host as well."""
+    asked = model(0, False, "cuda")
+    settings, gpu = SelfPlaySettings(5, (3, 2), opening=opening), torch.device("cuda")
+    lane = Lane(settings, PositionCollector(asked), iter(range(400)), 20, gpu, "")
+    lane.step()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        for _ in range(30):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                ended = lane.step()
+            waits = [str(each.message) for each in caught if "synchronizing" in str(each.message)]
+            assert len(waits) <= 1 + bool(ended), waits
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -6,6 +6,7 @@ Nothing here is random but seeded positions, and all is compared exactly.
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +16,14 @@ from torch import Tensor, nn
 
 from hex_ai.errors import NetworkError, SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.inference_plan import InferencePlan, default_plan, resolve_device
+from hex_ai.inference.inference_plan import (
+    NUMERICS_RULE,
+    InferencePlan,
+    default_plan,
+    resolve_device,
+)
 from hex_ai.inference.model_inference import ModelInference
+from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
 
 
 def plan_for(device: torch.device, *shapes: int) -> InferencePlan:
@@ -53,6 +60,7 @@ def test_a_plan_survives_json(plan: InferencePlan) -> None:
         {"speed": 1},
         {"device": "abacus"},
         {"threads": 0},
+        {"runtime": "graph"},
         {"threads": "two"},
     ],
 )
@@ -108,6 +116,47 @@ def test_the_default_plan_follows_what_is_asked(monkeypatch: pytest.MonkeyPatch)
         default_plan(cpu, precision="int8")
 
 
+def test_a_gpu_gets_recorded_kernels_and_shapes_that_its_games_fill() -> None:
+    plan = default_plan(torch.device("cuda"), precision="float32")
+    assert (plan.device, plan.runtime) == ("cuda", "graph")
+    assert DEFAULT_GAMES_IN_FLIGHT["cuda"] % plan.shapes[-1] == 0
+
+
+def test_a_plan_fixes_the_numerics_of_the_process() -> None:
+    switches = [
+        (torch.backends.cuda.matmul, "allow_tf32", False),
+        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False),
+        (torch.backends.cudnn, "allow_tf32", False),
+        (torch.backends.cudnn, "benchmark", False),
+        (torch.backends.cudnn, "deterministic", True),
+    ]
+    for place, name, value in switches:
+        setattr(place, name, not value)
+    plan = plan_for(torch.device("cpu"), 8)
+    assert plan.to_json()["numerics"] == plan.numerics == NUMERICS_RULE
+    ModelInference(HashNetwork(), plan)
+    assert [getattr(place, name) for place, name, _ in switches] == [
+        value for *_, value in switches
+    ]
+    with pytest.raises(SettingError, match="'fast'"):
+        ModelInference(HashNetwork(), replace(plan, numerics="fast"))
+
+
+def test_the_heads_stay_in_float32(device: torch.device) -> None:
+    """A bfloat16 has 8 bits: of 500 values many would tie. These may not, but for equal boards."""
+    plan = default_plan(device, runtime="eager", precision="bfloat16")
+    positions = random_positions(500, 7, 3, device)
+    model = ModelInference(random_network(3), plan)
+    logits, values = model.batch_infer(positions)
+    different = model.stats.evaluations
+    assert 400 < different < 500
+    assert len(set(values.tolist())) > 0.99 * different
+    assert len(set(values.bfloat16().tolist())) < 0.8 * different
+    assert not torch.equal(logits.bfloat16().float(), logits)
+    exact = ModelInference(random_network(3), plan_for(device, 64)).batch_infer(positions)
+    torch.testing.assert_close((logits, values), exact, rtol=0.05, atol=0.05)
+
+
 def test_the_precision_is_the_networks(device: torch.device) -> None:
     seen: list[torch.dtype] = []
     for precision in ("float32", "bfloat16"):
@@ -136,13 +185,15 @@ def test_prepare_keeps_shapes_that_agree(size: int, device: torch.device) -> Non
     assert model.stats.requests == model.stats.network_calls == model.stats.evaluations == 0
 
 
-@pytest.mark.parametrize("limit", [8, 31, 32, 127])
-def test_prepare_keeps_the_largest_of_shapes_that_do_not_agree(
-    limit: int, device: torch.device, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(8, (32, 128)), (31, (32, 128)), (32, (128,)), (127, (128,))]
+)
+def test_prepare_keeps_the_shapes_that_agree_with_the_largest(
+    limit: int, kept: tuple[int, ...], device: torch.device, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = ModelInference(ShapeTalks(limit), plan_for(device, 8, 32, 128))
     with caplog.at_level(logging.WARNING):
-        assert model.prepare(5) == model.plan == plan_for(device, 128)
+        assert model.prepare(5) == model.plan == plan_for(device, *kept)
     assert len(caplog.records) == 1
     positions = random_positions(40, 5, 1, device)
     together = model.batch_infer(positions)

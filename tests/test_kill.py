@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inference_toys import TEST_DEVICE
 
 from hex_ai.inference.checkpoint import save_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
@@ -42,7 +43,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(network: Path, folder: Path, *more: str) -> "subprocess.Popen[str]":
     command = ["selfplay", "--model", str(network), "--out", str(folder), "--resume"]
-    plan = ["--device", "cpu", "--runtime", "eager", "--precision", "float32"]
+    plan = ["--device", TEST_DEVICE, "--runtime", "eager", "--precision", "float32"]
     games = ["--num-games", str(GAMES), "--board-size", "3", "--games-in-flight", "6"]
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, *command, *plan, *games, *more],

@@ -9,10 +9,11 @@ PACKAGE = Path(__file__).parent.parent / "hex_ai"
 FLOORS = """
 errors interrupts
 atomic_files commands.output game.positions game.notation value_utils htp.protocol htp.clock
-inference.network inference.move_choice inference.inference_plan selfplay.records game.proven
-inference.proof_tree inference.cell_sets inference.position_pool
+inference.network inference.move_choice inference.inference_plan inference.runtimes
+selfplay.records game.proven
+inference.proof_tree inference.probe inference.cell_sets inference.position_pool
 bare_speed board_text board_svg report_text bench_plots formats.moves selfplay.stopping htp.game
-game.threats
+game.threats selfplay.host_copies
 inference.resnet18 inference.evaluation_cache selfplay.record_table
 formats.trmph formats.sgf_text formats.hexworld
 inference.weight_files selfplay.replay selfplay.summary formats.sgf
@@ -25,7 +26,7 @@ selfplay.lane inference.levels arena.rating htp.sgf
 arena.players arena.htp_engine htp.chooser htp.settings
 selfplay.lanes htp.analysis
 selfplay.selfplay_engine htp.engine
-wall_shares progress training.samples training.schedule training.run_folder htp.command
+wall_shares kernel_trace progress training.samples training.schedule training.run_folder htp.command
 bench_modes training.trainer training.window
 bench training.learning training.fitting
 training.curves arena.match arena.foreign

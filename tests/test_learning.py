@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import torch
+from inference_toys import TEST_DEVICE
 
 from hex_ai.cli import main
 from hex_ai.errors import SettingError, StoreError
@@ -54,7 +55,7 @@ SMALL = LearnSettings(
 
 
 def learn(folder: Path, games: int, settings: LearnSettings = SMALL, **more: Any) -> list[Round]:
-    with Learner(folder, settings, device="cpu", **more) as learner:
+    with Learner(folder, settings, device=TEST_DEVICE, **more) as learner:
         return list(learner.rounds(Length(games=games)))
 
 
@@ -103,7 +104,7 @@ def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
     whole = learn(tmp_path / "whole", 84)
     parts: list[Round] = []
     for stop in (1, 3, 2):
-        with Learner(tmp_path / "parts", SMALL, resume=True, device="cpu") as learner:
+        with Learner(tmp_path / "parts", SMALL, resume=True, device=TEST_DEVICE) as learner:
             for done in learner.rounds(Length(games=84)):
                 parts.append(done)
                 stop -= 1
@@ -122,7 +123,7 @@ DRIVER = "from hex_ai.cli import main; main()"
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
-    command = ["learn", "--out", str(folder), "--resume", "--games", "120", "--device", "cpu"]
+    command = ["learn", "--out", str(folder), "--resume", "--games", "120", "--device", TEST_DEVICE]
     sizes = ["--board-sizes", "3,4", "--search-widths", "3,1", "--channels", "8", "--blocks", "1"]
     rounds = ["--games-per-round", "12", "--batch", "16"]
     return subprocess.Popen(
@@ -190,7 +191,7 @@ def test_every_setting_changes_what_is_learnt(change: dict[str, Any], tmp_path: 
     learn(tmp_path / "other", 12, replace(SMALL, **change))
     assert weights(tmp_path / "one") != weights(tmp_path / "other")
     with pytest.raises(StoreError, match=next(iter(change))):
-        Learner(tmp_path / "one", replace(SMALL, **change), resume=True, device="cpu")
+        Learner(tmp_path / "one", replace(SMALL, **change), resume=True, device=TEST_DEVICE)
 
 
 def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
@@ -202,24 +203,24 @@ def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
     # All sizes take part at once.
     assert {done.board_size for done in rounds} == {3, 4}
     with pytest.raises(StoreError, match="another network"):
-        Learner(tmp_path / "run", SMALL, resume=True, device="cpu")
+        Learner(tmp_path / "run", SMALL, resume=True, device=TEST_DEVICE)
 
 
 def test_folders_that_cannot_be_gone_on_with_are_refused(tmp_path: Path) -> None:
     learn(tmp_path, 24)
     with pytest.raises(StoreError, match="--resume"):
-        Learner(tmp_path, SMALL, device="cpu")
+        Learner(tmp_path, SMALL, device=TEST_DEVICE)
     with (
-        Learner(tmp_path, SMALL, resume=True, device="cpu"),
+        Learner(tmp_path, SMALL, resume=True, device=TEST_DEVICE),
         pytest.raises(StoreError, match="another process"),
     ):
-        Learner(tmp_path, SMALL, resume=True, device="cpu")
+        Learner(tmp_path, SMALL, resume=True, device=TEST_DEVICE)
     state = tmp_path / "state.pt"
     whole = state.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"no state", whole[:-200] + bytes(200)):
         state.write_bytes(damaged)
         with pytest.raises(StoreError, match=r"state\.pt"):
-            Learner(tmp_path, SMALL, resume=True, device="cpu")
+            Learner(tmp_path, SMALL, resume=True, device=TEST_DEVICE)
     state.write_bytes(whole)
     notes = tmp_path / "learn.json"
     lacking = json.loads(notes.read_text())
@@ -234,7 +235,7 @@ def test_folders_that_cannot_be_gone_on_with_are_refused(tmp_path: Path) -> None
     ):
         notes.write_bytes(damaged)
         with pytest.raises(StoreError, match=r"learn\.json"):
-            Learner(tmp_path, SMALL, resume=True, device="cpu")
+            Learner(tmp_path, SMALL, resume=True, device=TEST_DEVICE)
 
 
 def test_nothing_is_lost_where_a_file_is_missing(tmp_path: Path) -> None:
@@ -242,17 +243,17 @@ def test_nothing_is_lost_where_a_file_is_missing(tmp_path: Path) -> None:
     shards = sorted(tmp_path.glob("games/*/games-*"))
     (tmp_path / "state.pt").rename(tmp_path / "kept")
     with pytest.raises(StoreError, match=r"state\.pt"):
-        Learner(tmp_path, SMALL, resume=True, device="cpu")
+        Learner(tmp_path, SMALL, resume=True, device=TEST_DEVICE)
     (tmp_path / "learn.json").rename(tmp_path / "notes")
     for resume in (False, True):
         with pytest.raises(StoreError, match=r"learn\.json"):
-            Learner(tmp_path, SMALL, resume=resume, device="cpu")
+            Learner(tmp_path, SMALL, resume=resume, device=TEST_DEVICE)
     (tmp_path / "notes").rename(tmp_path / "learn.json")
     learn(tmp_path / "young", 24)
     (tmp_path / "kept").write_bytes((tmp_path / "young" / "state.pt").read_bytes())
     (tmp_path / "kept").rename(tmp_path / "state.pt")
     with pytest.raises(StoreError, match="does not know"):
-        Learner(tmp_path, SMALL, resume=True, device="cpu")
+        Learner(tmp_path, SMALL, resume=True, device=TEST_DEVICE)
     assert sorted(tmp_path.glob("games/*/games-*")) == shards
 
 
@@ -296,7 +297,7 @@ def test_a_state_with_code_in_it_is_not_run(tmp_path: Path) -> None:
     learn(tmp_path / "run", 12)
     torch.save({"trainer": Trap()}, tmp_path / "run" / "state.pt")
     with pytest.raises(StoreError):
-        Learner(tmp_path / "run", SMALL, resume=True, device="cpu")
+        Learner(tmp_path / "run", SMALL, resume=True, device=TEST_DEVICE)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -350,7 +351,7 @@ def test_small_boards_are_searched_wider_unless_widths_are_given() -> None:
 
 
 def test_a_time_ends_a_run(tmp_path: Path) -> None:
-    with Learner(tmp_path, SMALL, device="cpu") as learner:
+    with Learner(tmp_path, SMALL, device=TEST_DEVICE) as learner:
         assert len(list(learner.rounds(Length(seconds=1e-6)))) == 1
         assert not list(learner.rounds(Length(seconds=1e-6)))
 

@@ -10,7 +10,7 @@ from inference_toys import random_network
 from torch import Tensor, nn
 
 from hex_ai.errors import StoreError
-from hex_ai.inference import model_inference, tuning
+from hex_ai.inference import runtimes, tuning
 from hex_ai.inference.inference_plan import InferencePlan, default_plan
 from hex_ai.inference.tuning import Tuned, plan_for, remember, remembered_plan, tune
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
@@ -23,6 +23,7 @@ NETWORK = random_network(1, 8, 1)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(tuning, "has_compiler", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     return tmp_path / "hex_ai"
 
 
@@ -53,7 +54,7 @@ def test_a_plan_is_for_what_it_was_measured_on(monkeypatch: pytest.MonkeyPatch) 
     assert plan_for(NETWORK, "cpu", "compiled", "auto").runtime == "compiled"
     assert remembered_plan(random_network(1, 16, 1), CPU) is None
     assert remembered_plan(random_network(2, 8, 1), CPU) == tuned().plan
-    monkeypatch.setattr(tuning, "processor_name", lambda: "another")
+    monkeypatch.setattr(tuning, "device_name", lambda _: "another")
     assert remembered_plan(NETWORK, CPU) is None
 
 
@@ -80,14 +81,14 @@ def test_a_folder_that_cannot_be_is_an_error(cache: Path) -> None:
 
 
 def test_what_cannot_be_compiled_is_not_measured_as_if(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: nn.Module) -> Any:
+    def broken(_: nn.Module, on_gpu: bool) -> Any:
         def forward(_: Tensor) -> None:
             raise RuntimeError("no such compiler")
 
         return forward
 
     monkeypatch.setattr(tuning, "has_compiler", lambda: True)
-    monkeypatch.setattr(model_inference, "_compiled", broken)
+    monkeypatch.setattr(runtimes, "_compiled", broken)
     found = tune(NETWORK, CPU, 3, 0.002)
     assert {runtime for runtime, _ in found.rates} == {"eager"}
 

@@ -37,6 +37,7 @@ class Setup:
       seconds: of each measurement.
       games_in_flight: of our modes that have many.
       batch_sizes: games in a batch that are tried where a peer plays in batches.
+      device: `cpu` or `cuda`, of hex_ai and of JAX; OpenSpiel always runs on the processor.
     """
 
     board_size: int
@@ -47,6 +48,7 @@ class Setup:
     seconds: float
     games_in_flight: int
     batch_sizes: tuple[int, ...]
+    device: str = "cpu"
 
     @property
     def evaluations(self) -> int:
@@ -56,8 +58,8 @@ class Setup:
 
     @property
     def plan(self) -> InferencePlan:
-        """How our own modes run the network: on the processor, as `hex-ai` does by default."""
-        return default_plan(torch.device("cpu"))
+        """How our own modes run the network: as `hex-ai` does by default on this device."""
+        return default_plan(torch.device(self.device))
 
 
 @torch.no_grad()

@@ -28,8 +28,6 @@ from pgx.experimental import auto_reset
 from pgx.hex import Hex
 from pgx_games import environment, evaluate, legal_moves, play_openings
 
-jax.config.update("jax_platforms", "cpu")
-
 # One ply of every game: weights, states and a key to states and the positions evaluated.
 Ply = Callable[[Weights, pgx.State, Array], tuple[pgx.State, Array]]
 
@@ -44,7 +42,8 @@ class Table:
         self.states = play_openings(env, openings)
         started = time.perf_counter()
         step = jax.jit(partial(play_ply, env, setup.evaluations - 1))
-        self.ply: Ply = step.lower(self.weights, self.states, self.key).compile()
+        with jax.default_matmul_precision("float32" if precision == "float32" else "default"):
+            self.ply: Ply = step.lower(self.weights, self.states, self.key).compile()
         self.compile_seconds = time.perf_counter() - started
 
     def rates(self, seconds: float) -> tuple[float, float]:
@@ -63,6 +62,9 @@ class Table:
 
 def prepare(setup: Setup) -> dict[str, Any]:
     """Checks that games and networks are the same as ours, and compiles."""
+    jax.config.update("jax_platforms", "cpu" if setup.device == "cpu" else "cuda,cpu")
+    # Else a GPU multiplies float32 as TF32, which ours does not; bfloat16 is as ever.
+    jax.config.update("jax_default_matmul_precision", "float32")
     return {
         "simulations": setup.evaluations - 1,
         "largest_difference": largest_difference(setup),

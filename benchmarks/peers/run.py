@@ -16,14 +16,17 @@ from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
 import ours
+import torch
 from common import PeerError, Rates, Setup, make_network
 from worker import worker
 
+import hex_ai
+from hex_ai.bare_speed import device_name
 from hex_ai.errors import HexAIError, SettingError
 from hex_ai.inference.network import parameter_count
 from hex_ai.selfplay.game_store import write_json
@@ -32,6 +35,8 @@ SCHEMA_VERSION = 1
 
 # Modules with `prepare` and `measure`.
 CONTENDERS = ("ours", "pgx_mctx", "open_spiel_mcts")
+
+DEVICES = ("cpu", "cuda")
 
 # What the others are compared with: it evaluates every position anew, as they do.
 BASELINE = "hex_ai cross-game"
@@ -44,7 +49,7 @@ def main() -> None:
     try:
         arguments = parse_arguments()
         setup = setup_of(arguments)
-        report = compare(setup, arguments.repeats)
+        report = compare(setup, arguments.repeats, arguments.contenders)
         if arguments.json is not None:
             write_json(arguments.json, report)
         print(table(report))
@@ -75,6 +80,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="rounds; medians are reported")
     parser.add_argument("--games-in-flight", type=int, default=128, help="of hex_ai")
     parser.add_argument("--batch-sizes", type=numbers, default=(16, 64, 128, 256), help="of pgx")
+    parser.add_argument("--contenders", type=names, default=CONTENDERS, help="ours and others")
+    parser.add_argument("--device", default="cpu", choices=DEVICES, help="of hex_ai and JAX")
     parser.add_argument("--json", type=Path, help="file to write")
     return parser.parse_args()
 
@@ -82,6 +89,11 @@ def parse_arguments() -> argparse.Namespace:
 def numbers(text: str) -> tuple[int, ...]:
     """Numbers such as `3,2`."""
     return tuple(int(part) for part in text.split(","))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Contenders such as `ours,pgx_mctx`; ours is always one of them."""
+    return tuple(name for name in CONTENDERS if name == "ours" or name in text.split(","))
 
 
 def setup_of(arguments: argparse.Namespace) -> Setup:
@@ -101,11 +113,11 @@ def setup_of(arguments: argparse.Namespace) -> Setup:
     return setup
 
 
-def compare(setup: Setup, repeats: int) -> dict[str, Any]:
+def compare(setup: Setup, repeats: int, contenders: tuple[str, ...]) -> dict[str, Any]:
     """Runs all contenders in turn, `repeats` times, and returns the report."""
     rounds: list[Rates] = []
     with ExitStack() as stack:
-        calls = {name: stack.enter_context(worker(name, setup)) for name in CONTENDERS}
+        calls = {name: stack.enter_context(worker(name, setup)) for name in contenders}
         preparation = {name: call("prepare") for name, call in calls.items()}
         for turn in range(repeats):
             rates: Rates = {}
@@ -117,10 +129,10 @@ def compare(setup: Setup, repeats: int) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "benchmarks/peers/run.py", *sys.argv[1:]]),
-        "processor": processor_name(),
+        "processor": device_name(torch.device(setup.device)),
         "cores": os.cpu_count(),
         "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in PACKAGES},
+        | {package: version_of(package) for package in PACKAGES},
         **asdict(setup),
         "parameters": parameter_count(make_network(setup)),
         "evaluations_per_move": setup.evaluations,
@@ -128,6 +140,14 @@ def compare(setup: Setup, repeats: int) -> dict[str, Any]:
         "preparation": preparation,
         "contenders": summary(rounds),
     }
+
+
+def version_of(package: str) -> str | None:
+    """The package's version, if it is installed; hex_ai itself may be a plain checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return hex_ai.__version__ if package == "hex_ai" else None
 
 
 def summary(rounds: list[Rates]) -> dict[str, Any]:
@@ -177,14 +197,6 @@ def table(report: dict[str, Any]) -> str:
         )
     lines.append(f"to ours: moves a second, as a share of {BASELINE}'s")
     return "\n".join(lines)
-
-
-def processor_name() -> str:
-    """The processor's own name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

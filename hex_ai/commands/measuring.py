@@ -43,7 +43,7 @@ def bench(
     blocks: Annotated[int | None, typer.Option(help="of a random network instead")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, eager, graph or compiled")] = "auto",
     seed: Annotated[int, typer.Option(help="of games and weights")] = 0,
     finite: Annotated[
         bool, typer.Option(help="play games from first to last as well, four times those in flight")

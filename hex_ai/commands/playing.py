@@ -60,7 +60,7 @@ def selfplay(
     cache_size: Annotated[int, typer.Option(help="evaluations remembered")] = DEFAULT_CACHE_SIZE,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, eager, graph or compiled")] = "auto",
 ) -> None:
     """Play games of a network against itself."""
     engine = SelfPlayEngine(

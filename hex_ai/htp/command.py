@@ -34,7 +34,7 @@ def htp(
     board_size: Annotated[int, typer.Option(help="1 to 19, until boardsize says another")] = 11,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, eager or compiled")] = "eager",
+    runtime: Annotated[str, typer.Option(help="auto, eager, graph or compiled")] = "eager",
 ) -> None:
     """Play by the Hex Text Protocol, for HexGui and referees."""
     settings = HtpSettings(parse_widths(widths), seconds, swap, level)

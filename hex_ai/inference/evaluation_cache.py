@@ -52,6 +52,22 @@ def orient(positions: Positions) -> Oriented:
     )
 
 
+def first_equals(asked: Oriented, live: Tensor) -> Tensor:
+    """int64 `[B]`: for each live row the first row of the same position, itself if it is that.
+
+    Two positions whose keys collide but whose checks differ stay apart.
+    """
+    # Rows that are not live must not own one that is.
+    keys, checks = asked.keys.masked_fill(~live, 0), asked.checks.masked_fill(~live, 0)
+    order = keys.argsort(stable=True)
+    keys, checks = keys[order], checks[order]
+    new = torch.ones_like(live)
+    new[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
+    places = torch.arange(len(live), device=live.device)
+    first = places.masked_fill(~new, 0).cummax(0).values
+    return torch.empty_like(order).scatter_(0, order, order[first])
+
+
 class EvaluationCache:
     """`capacity` evaluations of positions with `moves` cells.
 

@@ -253,5 +253,7 @@ def _seen_any(condition: Tensor) -> bool:
 
 def _per_game(setting: float | Tensor, positions: Positions) -> Tensor:
     """A setting given once or per game, as float64 `[G]` on the positions' device."""
-    tensor = torch.as_tensor(setting, dtype=torch.float64, device=positions.device)
-    return tensor.expand(len(positions))
+    shape, place = (len(positions),), positions.device
+    if isinstance(setting, Tensor):
+        return setting.to(place, torch.float64).expand(shape)
+    return torch.full(shape, setting, dtype=torch.float64, device=place)

@@ -15,6 +15,16 @@ log = logging.getLogger(__name__)
 
 ORIENTATION_RULE = "180-degree turn with the smaller key, version 1"
 
+NUMERICS_RULE = (
+    "no TF32, float32 sums, bfloat16 but for a network's heads, deterministic kernels, version 1"
+)
+
+# On a CPU one compilation serves every shape from 16 rows on. On CUDA the largest divides the
+# default number of games in flight, so that a level of their trees needs no padding.
+DEFAULT_SHAPES = {"cpu": (16, 32, 64, 128), "cuda": (256, 512, 1024, 2048, 4096, 8192)}
+
+RUNTIMES = ("eager", "graph", "compiled")
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -24,12 +34,14 @@ class InferencePlan:
 
     Attributes:
       device: `cpu` or `cuda`.
-      runtime: `eager` or `compiled` (`torch.compile`).
+      runtime: `eager`; `graph`, on CUDA only: a recording of the eager kernels, for each shape, is
+        replayed; or `compiled` (`torch.compile`), on CUDA recorded too.
       precision: `float32` or `bfloat16`, of the network's arithmetic; answers are float32.
       shapes: rows of the padded batches that the network is given, ascending.
       threads: of the processor, within one operation.
       torch_version: as torch reports it.
       orientation: the rule by which a position or its 180° turn is shown to the network.
+      numerics: the rule of arithmetic that `fix_numerics` sets.
     """
 
     device: str
@@ -39,10 +51,13 @@ class InferencePlan:
     threads: int
     torch_version: str = str(torch.__version__)
     orientation: str = ORIENTATION_RULE
+    numerics: str = NUMERICS_RULE
 
     def __post_init__(self) -> None:
-        if self.runtime not in ("eager", "compiled"):
-            raise SettingError(f"runtime {self.runtime!r} is neither 'eager' nor 'compiled'")
+        if self.runtime not in RUNTIMES:
+            raise SettingError(f"runtime {self.runtime!r} is not one of {', '.join(RUNTIMES)}")
+        if self.runtime == "graph" and self.device != "cuda":
+            raise SettingError(f"runtime 'graph' is for cuda, not for {self.device}")
         if self.precision not in PRECISIONS:
             raise SettingError(f"precision {self.precision!r} is not one of {list(PRECISIONS)}")
         if self.device not in ("cpu", "cuda"):
@@ -79,6 +94,18 @@ class InferencePlan:
             raise SettingError(f"not an inference plan: {error}") from error
 
 
+def fix_numerics() -> None:
+    """Sets torch's switches as `NUMERICS_RULE` has it. They are those of the whole process.
+
+    Without them the driver's timing, or a sum's number of terms, could decide the last bits.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
 def resolve_device(name: str) -> torch.device:
     """The device meant by `auto` (cuda, else cpu), `cpu` or `cuda`.
 
@@ -103,19 +130,22 @@ def default_plan(
 
     Args:
       device: where the network runs.
-      runtime: `eager`, `compiled`, or `auto`: compiled on a CPU with a C++ compiler.
+      runtime: one of `RUNTIMES`, or `auto`: `graph` on CUDA, `compiled` on a CPU with a C++
+        compiler.
       precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the hardware multiplies it.
     """
     on_cpu = device.type == "cpu"
-    if runtime == "auto":
-        runtime = "compiled" if on_cpu and has_compiler() else "eager"
-        if on_cpu and runtime == "eager":
+    if runtime == "auto" and not on_cpu:
+        runtime = "graph"
+    elif runtime == "auto":
+        runtime = "compiled" if has_compiler() else "eager"
+        if runtime == "eager":
             _say_that_no_compiler_is_there()
     if precision == "auto":
         precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
-    # From 16 rows on one compilation serves every shape.
-    shapes = (16, 32, 64, 128) if on_cpu else (64, 512, 4096)
-    return InferencePlan(device.type, runtime, precision, shapes, torch.get_num_threads())
+    return InferencePlan(
+        device.type, runtime, precision, DEFAULT_SHAPES[device.type], torch.get_num_threads()
+    )
 
 
 @cache

@@ -15,6 +15,7 @@ the device until somebody asks.
 import logging
 import math
 import time
+from collections import deque
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,14 +25,29 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hex_ai.errors import NetworkError, SettingError, ShapeError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.evaluation_cache import EvaluationCache, Oriented, orient
-from hex_ai.inference.inference_plan import ORIENTATION_RULE, InferencePlan, default_plan
-from hex_ai.inference.move_choice import random_bits
-from hex_ai.inference.network import for_inference
+from hex_ai.inference.evaluation_cache import (
+    EvaluationCache,
+    Oriented,
+    first_equals,
+    orient,
+)
+from hex_ai.inference.inference_plan import (
+    NUMERICS_RULE,
+    ORIENTATION_RULE,
+    InferencePlan,
+    default_plan,
+    fix_numerics,
+)
+from hex_ai.inference.network import for_inference, in_precision
+from hex_ai.inference.probe import probe_positions
+from hex_ai.inference.runtimes import forward_of
 
 log = logging.getLogger(__name__)
 
 DEFAULT_CACHE_SIZE = 2**17
+
+# Calls of a forward that is timed which a GPU may be given before it has done the first.
+MOST_AHEAD = 4
 
 
 @dataclass
@@ -86,6 +102,8 @@ class ModelInference:
             raise SettingError(f"cache size {cache_size} is negative")
         if plan is not None and plan.orientation != ORIENTATION_RULE:
             raise SettingError(f"orientation rule {plan.orientation!r} is not {ORIENTATION_RULE!r}")
+        if plan is not None and plan.numerics != NUMERICS_RULE:
+            raise SettingError(f"numerics rule {plan.numerics!r} is not {NUMERICS_RULE!r}")
         self.plan = plan or default_plan(torch.device("cpu"))
         self.device = torch.device(self.plan.device)
         self._cache_size, self._deduplicate = cache_size, deduplicate
@@ -93,26 +111,26 @@ class ModelInference:
         self._inputs: dict[torch.Size, Tensor] = {}
         self._sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.reset_stats()
-        network = for_inference(network).to(self.device, self.plan.dtype)
-        network = convert_conv2d_weight_memory_format(network, torch.channels_last)
-        self._network = network
-        self._forward = _compiled(network) if self.plan.runtime == "compiled" else network
+        fix_numerics()
+        network = in_precision(for_inference(network).to(self.device), self.plan.dtype)
+        self._network = convert_conv2d_weight_memory_format(network, torch.channels_last)
+        self._forward = forward_of(self._network, self.plan.runtime)
 
     def prepare(self, size: int) -> InferencePlan:
         """Runs every shape of the plan once for boards of `size`, and freezes the plan.
 
-        Compiles what is to be compiled; where that fails, runs eager from then on and says so. Then
-        compares the shapes: if any two give one position other bits, only the largest is kept.
-        Returns the plan that is then in force.
+        Compiles or records what is to be; where that fails, runs eager from then on and says so.
+        Then compares the shapes: those that give a position other bits than the largest are
+        dropped. Returns the plan that is then in force.
         """
         try:
             self._compare_shapes(size)
         except NetworkError as error:
-            if self.plan.runtime != "compiled":
+            if self.plan.runtime == "eager":
                 raise
-            log.warning("cannot compile the network, running eager: %s", error)
+            log.warning("no %s network, running eager: %s", self.plan.runtime, error)
             self.plan = replace(self.plan, runtime="eager")
-            self._forward = self._network
+            self._forward = forward_of(self._network, "eager")
             self._sound.fill_(True)
             self._compare_shapes(size)
         self.reset_stats()
@@ -120,12 +138,17 @@ class ModelInference:
 
     def _compare_shapes(self, size: int) -> None:
         shapes = self.plan.shapes
-        probe = orient(_probe_positions(max(64, shapes[-1]), size, self.device)).planes
+        probe = orient(probe_positions(max(64, shapes[-1]), size, self.device)).planes
         answers = [self._evaluate(probe, (shape,)) for shape in shapes]
         self.check()
-        if not all(_same_bits(answer, answers[-1]) for answer in answers):
-            log.warning("batch shapes %s disagree in the last bit: keeping the largest", shapes)
-            self.plan = self.plan.with_shapes(self.plan.shapes[-1:])
+        if self.plan.shapes != shapes:  # there was no memory for all of them
+            self._compare_shapes(size)
+            return
+        same = [_same_bits(answer, answers[-1]) for answer in answers]
+        if not all(same):
+            kept = tuple(shape for shape, agrees in zip(shapes, same, strict=True) if agrees)
+            log.warning("batch shapes %s disagree in the last bit: keeping %s", shapes, kept)
+            self.plan = self.plan.with_shapes(kept)
 
     @torch.no_grad()
     def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:
@@ -203,20 +226,24 @@ class ModelInference:
         """
         batch = self._input(len(planes), planes.shape[1:])
         batch.copy_(planes)
-        calls, started = -2, time.perf_counter()
+        calls, started, ahead = -2, time.perf_counter(), deque[torch.cuda.Event]()
         while calls < 1 or time.perf_counter() - started < seconds:
             if calls == 0:
-                self._wait()
+                self._wait(ahead, 0)
                 started = time.perf_counter()
             self._forward(batch)
+            self._wait(ahead, MOST_AHEAD)
             calls += 1
-        self._wait()
+        self._wait(ahead, 0)
         return calls * len(planes) / (time.perf_counter() - started)
 
-    def _wait(self) -> None:
-        """Waits for the device to have done what it was given."""
+    def _wait(self, ahead: deque[torch.cuda.Event], most: int) -> None:
+        """Waits until at most `most` of the calls `ahead`, and of the one just made, are undone."""
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            ahead.append(torch.cuda.Event())  # type: ignore[no-untyped-call]
+            ahead[-1].record()
+            while len(ahead) > most:
+                ahead.popleft().synchronize()
 
     def _answer(self, asked: Oriented, live: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluations of oriented positions, in their order; anything where not `live`, `[B]`."""
@@ -224,7 +251,7 @@ class ModelInference:
             self._count(live, live, live)
             return self._evaluate_live(asked.planes, live)
         rows = torch.arange(len(live), device=self.device)
-        owners = _owners(asked, live) if self._deduplicate else rows
+        owners = first_equals(asked, live) if self._deduplicate else rows
         distinct = live & (owners == rows)
         known, logits, values = self._recall(asked)
         missing = distinct & ~known
@@ -282,17 +309,18 @@ class ModelInference:
         started = time.perf_counter()
         if torch.get_num_threads() != self.plan.threads:  # each thread has a number of its own
             torch.set_num_threads(self.plan.threads)
-        parts, start = [], 0
+        logits = torch.empty(len(planes), (planes.shape[-1] - 2) ** 2, device=self.device)
+        values = torch.empty(len(planes), device=self.device)
+        start = 0
         while start < len(planes):
             shape = _next_shape(len(planes) - start, shapes)
+            rows = slice(start, start + shape)
             try:
-                parts.append(self._run(planes[start : start + shape], shape))
+                self._run(planes[rows], shape, logits[rows], values[rows])
             except Exception as error:  # noqa: BLE001 - passes on all but lack of memory
                 shapes = self._smaller_shapes(shape, error)
                 continue
             start += shape
-        logits = torch.cat([part[0] for part in parts])
-        values = torch.cat([part[1] for part in parts])
         # A sum is finite only if all its terms are.
         sound = logits.sum(1).isfinite() & (values.abs() <= 1)
         self._sound &= sound.all()
@@ -302,22 +330,26 @@ class ModelInference:
             values.masked_fill(~sound, math.nan),
         )
 
-    def _run(self, planes: Tensor, shape: int) -> tuple[Tensor, Tensor]:
-        """One call of the network on at most `shape` rows, padded with empty planes."""
+    def _run(self, planes: Tensor, shape: int, logits: Tensor, values: Tensor) -> None:
+        """One call of the network on at most `shape` rows, padded with empty planes.
+
+        What it gives is copied to `logits` and `values`: its own memory is that of the next call.
+        """
         rows = len(planes)
         batch = self._input(shape, planes.shape[1:])
         batch[:rows] = planes
         batch[rows:] = 0
-        logits, values = self._forward(batch)
-        wanted = (shape, (planes.shape[-1] - 2) ** 2)
-        if logits.shape != wanted or values.shape != wanted[:1]:
+        policy, value = self._forward(batch)
+        wanted = (shape, logits.shape[1])
+        if policy.shape != wanted or value.shape != wanted[:1]:
             raise NetworkError(
-                f"the network gave {list(logits.shape)} and {list(values.shape)}, "
+                f"the network gave {list(policy.shape)} and {list(value.shape)}, "
                 f"want {list(wanted)} and {list(wanted[:1])}"
             )
+        logits.copy_(policy[:rows])
+        values.copy_(value[:rows])
         self._network_calls += 1
         self._network_rows += shape
-        return logits[:rows].float(), values[:rows].float()
 
     def _input(self, shape: int, planes: torch.Size) -> Tensor:
         """The memory that batches of `shape` rows are put into: one for all of them."""
@@ -359,55 +391,9 @@ def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:
     raise AssertionError("unreachable: the largest shape takes any number of rows")
 
 
-def _owners(asked: Oriented, live: Tensor) -> Tensor:
-    """int64 `[B]`: for each live row the first row of the same position, itself if it is that.
-
-    Two positions whose keys collide but whose checks differ stay apart.
-    """
-    # Rows that are not live must not own one that is.
-    keys, checks = asked.keys.masked_fill(~live, 0), asked.checks.masked_fill(~live, 0)
-    order = keys.argsort(stable=True)
-    keys, checks = keys[order], checks[order]
-    new = torch.ones_like(live)
-    new[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
-    places = torch.arange(len(live), device=live.device)
-    first = places.masked_fill(~new, 0).cummax(0).values
-    return torch.empty_like(order).scatter_(0, order, order[first])
-
-
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
 def _same_bits(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
     return torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
-
-
-def _compiled(network: nn.Module) -> Any:
-    """The network compiled, with its weights frozen into the code where torch can."""
-    # Every network of a process counts, and beyond the limit torch runs them uncompiled.
-    torch._dynamo.config.recompile_limit = max(10_000, torch._dynamo.config.recompile_limit)
-    torch._dynamo.config.accumulated_recompile_limit = max(
-        10_000, torch._dynamo.config.accumulated_recompile_limit
-    )
-    compiled = torch.compile(network)
-
-    def forward(planes: Tensor) -> Any:
-        # The option of `torch.compile` by that name is seen too late to freeze anything.
-        with torch._inductor.config.patch(freezing=True):
-            return compiled(planes)
-
-    return forward
-
-
-def _probe_positions(count: int, size: int, device: torch.device) -> Positions:
-    """Unlike positions after 0, 1, 2, … random moves, to compare batch shapes with."""
-    positions = Positions.empty(count, size, device)
-    rows = torch.arange(count, device=device)
-    for ply in range(size * size // 2):
-        order = random_bits(ply, rows[:, None], torch.arange(size * size, device=device))
-        moves = order.masked_fill(~positions.legal_moves(), torch.iinfo(torch.int64).min).argmax(1)
-        moved = positions.play(moves)
-        stay = (rows % (size * size // 2) <= ply) | moved.finished
-        positions = Positions.cat([positions, moved])[torch.where(stay, rows, rows + count)]
-    return positions

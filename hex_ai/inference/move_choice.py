@@ -45,8 +45,9 @@ def random_bits(seed: int, *counters: Tensor) -> Tensor:
     The counters are int64 and broadcast against each other. Each is absorbed by the finalizer of
     SplitMix64 (Steele, Lea and Flood 2014).
     """
-    state = torch.as_tensor(_signed(seed), device=counters[0].device)
-    for counter in counters:
+    first, *others = counters
+    state = _mix((first + 1) * _GOLDEN + _signed(seed))
+    for counter in others:
         state = _mix(state + (counter + 1) * _GOLDEN)
     return state
 
@@ -132,12 +133,21 @@ def improved_policy(
       network_value: float `[G]`, the network's value of the root, the mover's view.
     """
     q = q.double().masked_fill(~candidates.legal, 0.0)
-    priors = candidates.log_priors.exp()
-    searched = (priors * q).sum(1) / priors.sum(1).clamp_min(torch.finfo(torch.float64).tiny)
+    priors = (candidates.log_priors - candidates.log_priors.amax(1, keepdim=True)).exp()
+    searched = exact_sum(priors * q) / exact_sum(priors)
     other = (network_value.double() + searched) / 2
     completed = other[:, None].expand_as(log_prior).clone()
     completed.scatter_(1, candidates.cells, torch.where(candidates.legal, q, other[:, None]))
     return (log_prior + POLICY_VALUE_WEIGHT * completed).softmax(1).float()
+
+
+def exact_sum(terms: Tensor) -> Tensor:
+    """float64 `[G]`: the sums of float `[G, K]`, terms in [-1, 1] and K at most 512.
+
+    A device adds floats in an order that may depend on how many rows there are; these sums do not.
+    In steps of 2^-53 the terms are whole numbers, and an int64 holds any sum of them.
+    """
+    return (terms.double() * 2.0**53).long().sum(1).double() * 2.0**-53
 
 
 def _signed(number: int) -> int:

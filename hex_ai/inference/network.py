@@ -109,6 +109,22 @@ def for_inference(network: nn.Module) -> nn.Module:
     return network
 
 
+def in_precision(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Gives a network this precision, in place; what it names in `heads` keeps float32.
+
+    The heads are the small layers at its ends. A bfloat16 has too few digits for their answers:
+    moves and values would tie that are not equal.
+    """
+    names = getattr(network, "heads", ())
+    heads = {part for name in names for part in network.get_submodule(name).modules()}
+    for module in network.modules():
+        if module not in heads:
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                if tensor.is_floating_point():
+                    tensor.data = tensor.data.to(dtype)
+    return network
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Settings of `HexNetwork`.
@@ -169,9 +185,9 @@ class Block(nn.Module):
         return torch.relu(x + self.second(y))
 
 
-def pool_board(x: Tensor) -> Tensor:
+def pool_board(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Mean and maximum over the board of each channel: `[B, C, N, N]` to `[B, 2 * C]`."""
-    return torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
+    return torch.cat((x.mean((2, 3), dtype=dtype), x.amax((2, 3)).to(dtype or x.dtype)), 1)
 
 
 @register_architecture("hex-resnet", NetworkConfig)
@@ -181,6 +197,8 @@ class HexNetwork(nn.Module):
     The first convolution takes the rim away: it reads the edges that are drawn as stones and leaves
     N × N cells, on which the trunk works. Pooled blocks let far ends of the board talk.
     """
+
+    heads = ("policy_logit", "value")
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -200,8 +218,9 @@ class HexNetwork(nn.Module):
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
         """Planes to policy logits `[B, N * N]` and values `[B]`; see the module's docstring."""
         features = self.blocks(torch.relu(self.stem(planes)))
-        logits = self.policy_logit(self.policy(features)).flatten(1)
-        values = torch.tanh(self.value(pool_board(features))).flatten()
+        exact = self.policy_logit.weight.dtype
+        logits = self.policy_logit(self.policy(features).to(exact)).flatten(1)
+        values = torch.tanh(self.value(pool_board(features, exact))).flatten()
         return logits, values
 
     def fold_norms(self) -> None:

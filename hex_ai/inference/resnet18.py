@@ -53,6 +53,8 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """5 × 5 stem of 64, four stages of two blocks (64, 128, 256, 512), pooled linear heads."""
 
+    heads = ("policy_head", "value_head")
+
     def __init__(self, config: ResNet18Config) -> None:
         super().__init__()
         self.config = config
@@ -93,7 +95,8 @@ class ResNet18(nn.Module):
         Returns policy logits `[B, 169]` in board order and Red's win logit `[B]`.
         """
         x = torch.relu(self.bn1(self.conv1(planes)))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = x.mean((2, 3), dtype=self.policy_head.weight.dtype)
         return self.policy_head(x), self.value_head(x).flatten()
 
 

@@ -7,6 +7,7 @@ default one, and writes it down.
 
 import copy
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -19,9 +20,8 @@ import torch
 from torch import nn
 
 from hex_ai.atomic_files import atomic_file
-from hex_ai.bare_speed import processor_name
+from hex_ai.bare_speed import device_name
 from hex_ai.errors import SettingError, StoreError
-from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import (
     InferencePlan,
     default_plan,
@@ -31,11 +31,12 @@ from hex_ai.inference.inference_plan import (
 )
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.network import architecture_of, config_of
+from hex_ai.inference.probe import probe_positions
 
 log = logging.getLogger(__name__)
 
 # Batch sizes tried. From 16 rows on one compilation serves them all on a CPU.
-SIZES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (64, 256, 1024, 4096, 16384)}
+SIZES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (256, 512, 1024, 2048, 4096, 8192, 16384)}
 
 # A larger batch must be faster by more than this share to be worth its padding.
 WORTH = 0.02
@@ -72,15 +73,17 @@ def tune(
       seconds: for each batch size of each way.
       tell: is called with a line about each way that begins.
     """
-    on_cpu = device.type == "cpu"
-    runtimes = ("eager", "compiled") if on_cpu and has_compiler() else ("eager",)
+    runtimes = ["eager" if device.type == "cpu" else "graph"] + ["compiled"] * has_compiler()
     precisions = ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",)
     rates: dict[tuple[str, str], Rates] = {}
-    for way in ((runtime, precision) for runtime in runtimes for precision in precisions):
-        tell(" ".join(way))
-        plan = InferencePlan(device.type, *way, SIZES[device.type], torch.get_num_threads())
+    for runtime, precision in itertools.product(runtimes, precisions):
+        tell(f"{runtime} {precision}")
+        plan = InferencePlan(
+            device.type, runtime, precision, SIZES[device.type], torch.get_num_threads()
+        )
         inference = ModelInference(copy.deepcopy(network), plan)
-        if inference.prepare(board_size).runtime == plan.runtime:
+        way = inference.prepare(board_size).runtime, precision
+        if way not in rates:
             rates[way] = _rates(inference, board_size, seconds)
     runtime, precision = max(rates, key=lambda way: max(rates[way].values()))
     shapes = _worthwhile(rates[runtime, precision])
@@ -139,11 +142,11 @@ def remembered_plan(network: nn.Module, device: torch.device) -> InferencePlan |
 
 
 def _rates(inference: ModelInference, board_size: int, seconds: float) -> Rates:
-    rates = {}
-    for size in SIZES[inference.device.type]:
-        planes = Positions.empty(size, board_size, inference.device).planes(inference.plan.dtype)
+    rates, sizes = {}, SIZES[inference.device.type]
+    planes = probe_positions(sizes[-1], board_size, inference.device).planes(inference.plan.dtype)
+    for size in sizes:
         try:
-            rates[size] = inference.rows_per_second(planes, seconds)
+            rates[size] = inference.rows_per_second(planes[:size], seconds)
         except torch.OutOfMemoryError:
             break
     return rates
@@ -158,9 +161,8 @@ def _worthwhile(rates: Mapping[int, float]) -> tuple[int, ...]:
 
 def _machine(network: nn.Module, device: torch.device) -> dict[str, Any]:
     """What a plan is remembered for, as plain JSON."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
     return {
-        "processor": name,
+        "processor": device_name(device),
         "device": device.type,
         "threads": torch.get_num_threads(),
         "torch_version": str(torch.__version__),

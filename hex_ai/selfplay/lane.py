@@ -6,7 +6,7 @@ more, the slot goes.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -22,8 +22,9 @@ from hex_ai.inference.fixed_tree_search import (
     build_search_tree_with_collection,
     check_widths,
 )
-from hex_ai.inference.move_choice import gumbel_noise, top_moves
+from hex_ai.inference.move_choice import exact_sum, gumbel_noise, top_moves
 from hex_ai.inference.position_collector import Collector
+from hex_ai.selfplay.host_copies import to_device, to_host
 from hex_ai.selfplay.openings import (
     check_opening,
     fairest_move,
@@ -108,19 +109,25 @@ class GameLog:
             "policy_rest": field(torch.float32),
         }
 
-    def write(self, slots: Tensor, plies: Tensor, entries: dict[str, Tensor]) -> None:
-        """Sets the named fields, each `[K, …]`, of one ply (int64 `[K]`) in each slot (`[K]`)."""
+    def write(self, slots: Tensor, plies: Tensor, entries: Mapping[str, Tensor | int]) -> None:
+        """Sets the named fields of one ply (int64 `[K]`) in each slot (`[K]`).
+
+        An entry is `[K, …]`, or one number for all.
+        """
         for name, entry in entries.items():
             field = self.fields[name]
-            field[slots, plies] = entry.to(field.dtype)
+            field[slots, plies] = entry if isinstance(entry, int) else entry.to(field.dtype)
 
     def keep(self, slots: Tensor) -> None:
         """Forgets all slots but these (int64 `[K]`)."""
         self.fields = {name: field[slots] for name, field in self.fields.items()}
 
-    def take(self, slots: Tensor) -> dict[str, np.ndarray]:
-        """Copies these slots (int64 `[K]`) to the host: arrays `[K, P, …]`."""
-        return {name: field[slots].cpu().numpy() for name, field in self.fields.items()}
+    def take(self, slots: Tensor, beside: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        """Copies these slots (int64 `[K]`) to the host: arrays `[K, P, …]`.
+
+        `beside` are more fields, `[S]`, that come along as `[K]`.
+        """
+        return to_host({name: field[slots] for name, field in (self.fields | beside).items()})
 
 
 class Lane:
@@ -243,7 +250,7 @@ class Lane:
         best = top_moves(tree.improved_policy, self._positions.legal_moves(), entries)
         shares = tree.improved_policy.gather(1, best)
         used = (shares > 0) & ~swaps[:, None]
-        rest = (tree.improved_policy.sum(1) - shares.sum(1)).clamp(min=0.0)
+        rest = (exact_sum(tree.improved_policy) - exact_sum(shares)).clamp(min=0.0)
         absent = ~candidates.legal
         self._log.write(
             torch.arange(len(self), device=moves.device),
@@ -264,14 +271,14 @@ class Lane:
 
     def _records(self, slots: Tensor, how: Tensor) -> list[GameRecord]:
         """The records of the finished games in these slots (int64 `[K]`); `how` is of all slots."""
-        fields = self._log.take(slots)
-        games = zip(
-            self._ids[slots].tolist(),
-            self._plies[slots].tolist(),
-            self._positions[slots].winner().tolist(),
-            how[slots].tolist(),
-            strict=True,
-        )
+        ended = {
+            "ids": self._ids,
+            "plies": self._plies,
+            "winners": self._positions.winner(),
+            "ends": how,
+        }
+        fields = self._log.take(slots, ended)
+        games = zip(*(fields.pop(name).tolist() for name in ended), strict=True)
         return [
             GameRecord(
                 game_id=game_id,
@@ -288,34 +295,34 @@ class Lane:
         """Puts the next games into free slots (int64 `[K]`), and drops the slots left over."""
         ids = list(islice(self._next_ids, len(slots)))
         started, spare = slots[: len(ids)], slots[len(ids) :]
-        self._plies[started] = 0
         self._keeps_seat[started] = False
-        self._ids[started] = torch.tensor(ids, dtype=torch.int64, device=slots.device)
         fresh = Positions.empty(len(ids), self.settings.board_size, slots.device)
         self._positions = self._positions.put(started, fresh)
         if ids:
-            self._play_opening(started)
+            self._play_opening(started, torch.tensor(ids))
         if len(spare):
             self._drop(spare)
 
-    def _play_opening(self, slots: Tensor) -> None:
-        """Plays and logs the plies of new games (int64 `[K]`, K ≥ 1) that nobody chooses."""
-        settings, ids = self.settings, self._ids[slots]
+    def _play_opening(self, slots: Tensor, ids: Tensor) -> None:
+        """Starts new games in slots (int64 `[K]`, K ≥ 1): plays and logs the plies nobody chooses.
+
+        Their ids, int64 `[K]`, are on the host, which so knows how many plies that are.
+        """
+        settings = self.settings
         wanted = random_plies(settings.opening, settings.seed, ids, settings.board_size)
+        self._ids[slots] = to_device(ids, self.device)
+        self._plies[slots] = to_device(wanted, self.device)
         for ply in range(int(wanted.max())):
-            going = slots[wanted > ply]
+            going = slots[to_device((wanted > ply).nonzero()[:, 0], self.device)]
             before = self._positions[going]
             cells = random_cells(settings.seed, self._ids[going], ply, before)
             self._log_random(going, ply, before.to_board_cells(cells))
             self._positions = self._positions.put(going, before.play(cells))
-        self._plies[slots] = wanted
 
     def _log_random(self, slots: Tensor, ply: int, cells: Tensor) -> None:
         """Logs board cells played without a search; the other fields of that ply are empty."""
-        log = self._log.fields
-        empty = {name: torch.zeros_like(field[slots, 0]) for name, field in log.items()}
         cell_rows = ("preferred", "candidate_cells", "policy_cells")
-        empty |= {name: torch.full_like(empty[name], NO_CELL) for name in cell_rows}
+        empty = {name: NO_CELL if name in cell_rows else 0 for name in self._log.fields}
         self._log.write(slots, torch.full_like(slots, ply), empty | {"moves": cells})
 
     def _drop(self, slots: Tensor) -> None:

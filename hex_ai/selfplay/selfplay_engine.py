@@ -43,7 +43,7 @@ from hex_ai.selfplay.records import SCHEMA_VERSION, GameRecord
 
 # Games in flight where nobody says otherwise: enough rows a level to fill the largest batch shape
 # several times over, few enough that the first games end soon.
-DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "cuda": 4096}
+DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "cuda": 8192}
 
 # A shard is closed once it has this many games, or its first game is this many seconds old.
 SHARD_GAMES = 256
@@ -73,7 +73,7 @@ class SelfPlayEngine:
       deduplicate: answer equal positions of a batch once.
       device: `auto` (cuda, else cpu), `cpu` or `cuda`.
       precision: `auto`, `float32` or `bfloat16`.
-      runtime: `auto`, `eager` or `compiled`.
+      runtime: `auto`, `eager`, `graph` (CUDA only) or `compiled`.
       plan: an inference plan to use instead of what device, precision and runtime ask for.
       output_dir: folder to store games in; without it they are only yielded.
       resume: go on with the run in `output_dir`, under the inference plan noted there.

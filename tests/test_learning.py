@@ -5,6 +5,7 @@ Everything is seeded. Moments of kills shift with the machine's load, but what i
 every moment.
 """
 
+import io
 import json
 import math
 import random
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,10 @@ from hex_ai.cli import main
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.interrupts import Interrupted, interrupts_raised
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.replay import find_faults
-from hex_ai.training import fitting
+from hex_ai.training import fitting, run_folder
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import (
@@ -287,6 +290,30 @@ def test_games_of_the_round_under_way_are_no_faults(
     notes["rounds"][0]["network"] = "another"
     path.write_text(json.dumps(notes))
     assert command(monkeypatch, capsys, "verify", folder)[0] == 7
+
+
+def test_a_signal_while_the_state_is_written_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception within its writing of a file, torch replaces by one of its own."""
+
+    class Interrupting(io.BytesIO):
+        writes = 0
+
+        def write(self, data: Any) -> int:
+            self.writes += 1
+            if self.writes == 2:
+                signal.raise_signal(signal.SIGINT)
+            return super().write(data)
+
+    file = Interrupting()
+    monkeypatch.setattr(run_folder, "atomic_file", lambda _: nullcontext(file))
+    folder = run_folder.RunFolder(tmp_path / "run")
+    with pytest.raises(Interrupted), interrupts_raised():
+        folder.save_state({"weights": torch.arange(1000)})
+    folder.close()
+    file.seek(0)
+    assert torch.load(file, weights_only=True)["weights"].sum() == 499_500
 
 
 def test_a_state_with_code_in_it_is_not_run(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import torch
 from hex_ai import __version__
 from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
 from hex_ai.errors import StoreError
+from hex_ai.interrupts import interrupts_held
 from hex_ai.selfplay.game_store import (
     RUN_FORMAT,
     RUN_VERSION,
@@ -92,7 +93,7 @@ class RunFolder:
         """Writes `state.pt`, wholly or not at all."""
         path = self.path / "state.pt"
         try:
-            with atomic_file(path) as file:
+            with atomic_file(path) as file, interrupts_held():
                 torch.save({"version": LEARN_VERSION} | state, file)
         except OSError as error:
             raise _failed(path, error) from error

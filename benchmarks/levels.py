@@ -22,10 +22,7 @@ def ways(temperatures: str | None) -> dict[str, Way]:
     """Every player by its name, the weakest first."""
     if temperatures is not None:
         return {text: Way(temperature=float(text)) for text in temperatures.split(",")}
-    return {
-        f"level {number}": Way(evaluations=level.evaluations, temperature=level.temperature)
-        for number, level in enumerate(LEVELS, 1)
-    }
+    return {f"level {number}": Way(level=level) for number, level in enumerate(LEVELS, 1)}
 
 
 def main() -> None:

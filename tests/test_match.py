@@ -31,7 +31,7 @@ from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
 from hex_ai.inference import levels
 from hex_ai.inference.checkpoint import save_checkpoint
-from hex_ai.inference.levels import LEVELS, level, searched_moves
+from hex_ai.inference.levels import LEVELS, Level, level, searched_moves
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.position_collector import PositionCollector
 
@@ -407,8 +407,12 @@ def test_every_way_of_a_network_plays_whole_games(way: str, tmp_path: Path) -> N
 
 def test_levels_are_what_they_say() -> None:
     assert level(1) == LEVELS[0]
-    heats = [one.temperature for one in LEVELS]
+    heats = [one.heat for one in LEVELS]
     assert heats == sorted(heats, reverse=True)
+    assert [Level(5.5, 0).temperature(size) for size in (5, 11)] == [1.1, 0.5]
+    for board_size, temperature in ((7, 5.4 / 7), (11, 5.4 / 11)):
+        assert Way(level=LEVELS[4]).on(board_size) == Way(temperature=temperature)
+    assert Way(level=LEVELS[9]).on(11) == Way(evaluations=200)
     work = [one.evaluations for one in LEVELS]
     assert work == sorted(work)
     for number in (0, 11):

@@ -17,7 +17,7 @@ from hex_ai.inference.fixed_tree_search import (
     build_search_tree_with_collection,
 )
 from hex_ai.inference.inference_plan import default_plan
-from hex_ai.inference.levels import policy_moves, searched_moves
+from hex_ai.inference.levels import Level, policy_moves, searched_moves
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.move_choice import gumbel_noise, uniform_noise
 from hex_ai.inference.position_collector import Collector
@@ -89,12 +89,21 @@ class Way:
       seconds: of the search for play, a move; games take turns.
       temperature: alone: moves are drawn from the policy, at 0 the likeliest; with widths, of the
         noise on the candidates.
+      level: of play.
     """
 
     widths: tuple[int, ...] = ()
     evaluations: int = 0
     seconds: float = 0.0
     temperature: float = 0.0
+    level: Level | None = None
+
+    def on(self, size: int) -> "Way":
+        """The same for boards of one size, without a level."""
+        if self.level is None:
+            return self
+        temperature = self.level.temperature(size)
+        return Way(evaluations=self.level.evaluations, temperature=temperature)
 
 
 class NetworkPlayer:
@@ -122,7 +131,8 @@ class NetworkPlayer:
 
     def choose(self, turn: Turn) -> Tensor:
         """See `Player`."""
-        positions, way = turn.positions.to(self.model.device), self._way
+        positions = turn.positions.to(self.model.device)
+        way = self._way.on(positions.size)
         collector = PositionCollector(self.model)
         if way.widths:
             moves = self._fixed_width(positions, turn, collector)

@@ -85,8 +85,7 @@ def _way(text: str, way: str, temperature: float) -> Way:
     if way == "policy":
         return Way(temperature=temperature)
     if match := _LEVEL.fullmatch(way):
-        chosen = level(int(match[1]))
-        return Way(evaluations=chosen.evaluations, temperature=chosen.temperature)
+        return Way(level=level(int(match[1])))
     if match := _EVALUATIONS.fullmatch(way):
         return Way(evaluations=int(match[1]))
     match = _SECONDS.fullmatch(way)

@@ -141,7 +141,12 @@ class LevelChooser:
             self._drawn += 1
             count = torch.tensor([self._drawn], device=self._device)
             moves = policy_moves(
-                position, collector, self._level.temperature, self._seed, count, count
+                position,
+                collector,
+                self._level.temperature(position.size),
+                self._seed,
+                count,
+                count,
             )
             cell = int(moves[0])
             choice = replace(choice, cell=cell, variation=(cell,))

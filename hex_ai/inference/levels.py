@@ -25,22 +25,27 @@ class Level:
     """How a level chooses its moves.
 
     Attributes:
-      temperature: at which moves are drawn from the policy, if it does not search.
+      heat: N times the temperature at which moves are drawn from the policy, if it does not search:
+        on larger boards there are more moves to go wrong, so each must do so less.
       evaluations: of its search, a move; 0: it does not search.
     """
 
-    temperature: float
+    heat: float
     evaluations: int
+
+    def temperature(self, size: int) -> float:
+        """At which moves are drawn on boards of this size."""
+        return self.heat / size
 
 
 LEVELS = (
-    Level(1.0, 0),
-    Level(0.8, 0),
-    Level(0.65, 0),
-    Level(0.53, 0),
-    Level(0.42, 0),
-    Level(0.33, 0),
-    Level(0.22, 0),
+    Level(8.6, 0),
+    Level(7.6, 0),
+    Level(6.8, 0),
+    Level(6.1, 0),
+    Level(5.4, 0),
+    Level(4.7, 0),
+    Level(3.8, 0),
     Level(0.0, 0),
     Level(0.0, 12),
     Level(0.0, 200),

@@ -5,6 +5,7 @@ Everything is seeded, so no test can fail by chance.
 
 import copy
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_a_few_steps_reduce_the_loss_and_the_average_follows(mixed: bool) -> Non
     trainer = Trainer(tiny(), 1e-2, mixed=mixed)
     before = copy.deepcopy(trainer.average_network.state_dict())
     generator = torch.Generator().manual_seed(0)
-    losses = [trainer.fit(samples, 10, 32, generator) for _ in range(12)]
+    losses = [trainer.fit([(1.0, samples)], 10, 32, generator) for _ in range(12)]
     assert losses[-1].policy < 0.85 * losses[0].policy
     assert losses[-1].value < 0.8 * losses[0].value
     assert losses[-1].policy > 0  # above the target's own entropy, so never below 0
@@ -166,15 +167,36 @@ def test_mixed_precision_is_another_precision_of_the_same_thing() -> None:
     found = []
     for mixed in (False, True):
         trainer = Trainer(tiny(), 1e-2, mixed=mixed)
-        found.append(trainer.fit(samples, 3, 32, torch.Generator().manual_seed(0)))
+        found.append(trainer.fit([(1.0, samples)], 3, 32, torch.Generator().manual_seed(0)))
     assert found[0] != found[1]
     assert found[0].policy == pytest.approx(found[1].policy, rel=0.05)
     assert found[0].value == pytest.approx(found[1].value, rel=0.05)
 
 
+def test_board_sizes_take_turns_by_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = samples_from_games(toy_games(3)), samples_from_games(toy_games(4))
+    trainer, seen = Trainer(tiny(), 1e-3), list[int]()
+
+    def network(planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(planes.shape[-1] - 2)
+        return forward(planes)
+
+    forward = trainer.network.forward
+    monkeypatch.setattr(trainer.network, "forward", network)
+    generator = torch.Generator().manual_seed(0)
+    trainer.fit([(1.0, small), (3.0, large)], 200, 4, generator)
+    assert 30 < seen.count(3) < 70
+    assert len(seen) == 200
+    changes = sum(one != other for one, other in pairwise(seen))
+    assert changes > 50  # in turns, not one after the other
+    seen.clear()
+    trainer.fit([(0.0, small), (1.0, large)], 20, 4, generator)
+    assert set(seen) == {4}
+
+
 def test_a_learning_rate_of_nothing_learns_nothing() -> None:
     trainer = Trainer(tiny(), 3e-3)
     trainer.set_learning_rate(0.0)
-    trainer.fit(samples_from_games(toy_games(3)), 3, 8, torch.Generator().manual_seed(0))
+    trainer.fit([(1.0, samples_from_games(toy_games(3)))], 3, 8, torch.Generator().manual_seed(0))
     weights = zip(trainer.network.parameters(), tiny().parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)

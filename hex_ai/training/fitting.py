@@ -97,16 +97,15 @@ def fit_games(
     generator = torch.Generator().manual_seed(settings.seed)
     count = sum(len(samples) for samples in learnt)
     steps = math.ceil(count * settings.passes / settings.batch)
-    shares = torch.tensor([len(samples) / count for samples in learnt])
+    weighted = [(len(samples) / count, samples) for samples in learnt]
     for step in range(0, steps, REPORTED_EVERY):
         few = min(REPORTED_EVERY, steps - step)
         done = (step + few / 2) / steps
         cosine = 0.5 + 0.5 * math.cos(math.pi * done)
         trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
-        kinds = torch.multinomial(shares, few, replacement=True, generator=generator)
-        found = [trainer.fit(learnt[kind], 1, settings.batch, generator) for kind in kinds.tolist()]
+        found = trainer.fit(weighted, few, settings.batch, generator)
         average = trainer.average_network
-        report(FitReport(average, step + few, steps, _mean(found), _measure(average, measured)))
+        report(FitReport(average, step + few, steps, found, _measure(average, measured)))
     return trainer.average_network
 
 

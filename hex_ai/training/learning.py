@@ -28,7 +28,7 @@ from hex_ai.selfplay.lanes import Lanes
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
 from hex_ai.training.run_folder import RunFolder
-from hex_ai.training.samples import samples_from_games
+from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import (
     LearnSettings,
     Length,
@@ -265,9 +265,7 @@ class Learner:
         rate = learning_rate(self.settings, done)
         self.trainer.set_learning_rate(rate)
         steps = math.ceil(len(samples) * self.settings.reuse / self.settings.batch)
-        losses = self.trainer.fit(
-            self._windows[size].samples, steps, self.settings.batch, self._generator
-        )
+        losses = self.trainer.fit(self._learnt_from(), steps, self.settings.batch, self._generator)
         self._count(size, len(games), len(samples), evaluations, time.monotonic() - started)
         return self._finish(
             Round(
@@ -289,6 +287,10 @@ class Learner:
                 learn_seconds=time.monotonic() - played,
             )
         )
+
+    def _learnt_from(self) -> list[tuple[float, Samples]]:
+        """The windows of all sizes with games, weighted as their samples come in over time."""
+        return [(size, window.samples) for size, window in self._windows.items() if len(window)]
 
     def _join(self, done: float) -> tuple[int, ...]:
         """The sizes that take turns now; one that is new begins level with the others."""

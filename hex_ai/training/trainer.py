@@ -1,5 +1,6 @@
 """Fits a network to samples: one optimiser, one running average of the weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,15 +77,29 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
 
-    def fit(self, samples: Samples, steps: int, batch: int, generator: torch.Generator) -> Losses:
-        """Takes `steps` steps on random batches, each sample turned by 180° or not by chance."""
+    def fit(
+        self,
+        samples: Sequence[tuple[float, Samples]],
+        steps: int,
+        batch: int,
+        generator: torch.Generator,
+    ) -> Losses:
+        """Takes `steps` steps on random batches, each sample turned by 180° or not by chance.
+
+        `samples` has a weight and the samples of each board size; the size of a batch is drawn by
+        weight. Sizes must take turns within a call: batch norms keep the statistics of the latest
+        batches, and those of 5 × 5 alone make a bad network for 11 × 11.
+        """
         self.network.train()
         device = next(self.network.parameters()).device
         totals = torch.zeros(3, device=device)
-        for _ in range(steps):
-            rows = torch.randint(len(samples), (batch,), generator=generator)
+        weights = torch.tensor([float(weight) for weight, _ in samples])
+        kinds = torch.multinomial(weights, max(steps, 1), replacement=True, generator=generator)
+        for kind in kinds[:steps].tolist():
+            some = samples[kind][1]
+            rows = torch.randint(len(some), (batch,), generator=generator)
             turn = torch.rand(batch, generator=generator) < 0.5
-            chosen = samples.rows(rows).turned(turn).to(device)
+            chosen = some.rows(rows).turned(turn).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=self._mixed):
                 logits, values = self.network(_planes(chosen))
             policy, value = _losses(logits.float(), values.float(), chosen)

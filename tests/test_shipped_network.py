@@ -48,7 +48,7 @@ def test_values_of_3_by_3_have_the_right_sign(model: ModelInference, share: Shar
     boards = [board for board in reachable(3) if not board.winner()][:: share(3, 1)]
     _, values = model.batch_infer(batch(boards))
     truth = torch.tensor([solve(board) for board in boards])
-    assert ((values > 0) == (truth > 0)).double().mean() >= 0.96
+    assert ((values > 0) == (truth > 0)).double().mean() >= 0.99
 
 
 @pytest.mark.parametrize("size", [3, 4])

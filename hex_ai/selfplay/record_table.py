@@ -136,9 +136,10 @@ def games_of(games: Games, networks: Sequence[str]) -> Iterator[GameRecord]:
 
 def require_schema(schema: pa.Schema) -> None:
     """Raises `RecordError` unless this is the schema of version 1."""
-    version = (schema.metadata or {}).get(b"hex_ai.schema_version", b"none").decode()
-    if version != str(SCHEMA_VERSION):
-        raise RecordError(f"record schema version {version}, this package reads {SCHEMA_VERSION}")
+    version = (schema.metadata or {}).get(b"hex_ai.schema_version", b"none")
+    if version != str(SCHEMA_VERSION).encode():
+        said = ascii(version[:20].decode(errors="replace"))[1:-1]
+        raise RecordError(f"record schema version {said}, this package reads {SCHEMA_VERSION}")
     if not schema.equals(SCHEMA):
         raise RecordError("the columns are not those of the record schema")
 

@@ -157,7 +157,7 @@ def read_shard(path: Path) -> list[GameRecord]:
     table = _read(path)
     try:
         return list(games_of(from_table(table), table["network"].to_pylist()))
-    except (RecordError, KeyError, pa.ArrowException) as error:
+    except (RecordError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
         raise StoreError(f"{path}: {error}") from error
 
 
@@ -271,7 +271,7 @@ def _read(path: Path) -> pa.Table:
         require_schema(table.schema)
     except OSError as error:
         raise _failed(path, error) from error
-    except (pa.ArrowException, RecordError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, RecordError) as error:
         raise StoreError(f"{path}: {error}") from error
     return table
 
@@ -292,7 +292,7 @@ def _ids(path: Path) -> list[int]:
         ids: list[int] = file.read(columns=["game_id"])["game_id"].to_pylist()
     except OSError as error:
         raise _failed(path, error) from error
-    except (pa.ArrowException, RecordError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, RecordError) as error:
         raise StoreError(f"{path}: {error}") from error
     return ids
 

@@ -6,4 +6,8 @@ cd "$(dirname "$0")/.." || exit 1
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 # JAX would otherwise take most of the GPU's memory for itself.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
+if ! "${PYTHON:-python3}" -c "import torch" 2>/dev/null; then
+    echo "error: ${PYTHON:-python3} has no torch; name another with PYTHON=…" >&2
+    exit 2
+fi
 exec "${PYTHON:-python3}" benchmarks/gpu "$@"

@@ -18,7 +18,7 @@ from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.selfplay.lane import SelfPlaySettings
 from hex_ai.selfplay.lanes import Lanes
 from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
-from hex_ai.training.samples import OUTCOME_SHARE, Samples, samples_from_games
+from hex_ai.training.samples import TRACE_DECAY, Samples, samples_from_games, value_targets
 from hex_ai.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,11 +62,21 @@ def slow_samples(game: GameRecord) -> list[tuple[int, Any, list[float], float]]:
                 policy[cell] = named.get(cell, float(game.policy_rest[ply]) / max(len(unnamed), 1))
             total = math.fsum(policy.values())
             dense = [policy.get(cell, 0.0) / total for cell in range(game.board_size**2)]
-            outcome = 1.0 if game.winner == board.mover else -1.0
-            value = OUTCOME_SHARE * outcome + (1 - OUTCOME_SHARE) * float(game.values[ply])
-            found.append((ply, slow_planes(board), dense, value))
+            found.append((ply, slow_planes(board), dense, board.mover * slow_target(game, ply)))
         board = board.swap() if move == SWAP else board.play(seen(move, board))
     return found
+
+
+def slow_target(game: GameRecord, start: int) -> float:
+    """Red's view: the outcome and the search values from here on, the nearest weighing most."""
+    later = [
+        (1 if ply % 2 == 0 else -1) * float(game.values[ply])
+        for ply in range(start, len(game.moves))
+        if game.search[ply] and game.moves[ply] != SWAP
+    ]
+    weights = [(1 - TRACE_DECAY) * TRACE_DECAY**k for k in range(len(later))]
+    searched = sum(weight * value for weight, value in zip(weights, later, strict=True))
+    return searched + TRACE_DECAY ** len(later) * game.winner
 
 
 @pytest.mark.parametrize("size", [3, 4, 5])
@@ -105,9 +115,17 @@ def test_values_are_the_movers_whoever_won() -> None:
     (game,) = toy_games(4, swap=False, opening="empty", temperature=0.0)[:1]
     fields = vars(game) | {"values": np.zeros_like(game.values)}
     red, blue = (GameRecord(**fields | {"winner": winner}) for winner in (1, -1))
-    alternating = [OUTCOME_SHARE * (-1) ** ply for ply in range(len(game.moves))]
-    assert samples_from_games([red]).values.tolist() == alternating
-    assert samples_from_games([blue]).values.tolist() == [-value for value in alternating]
+    plies = len(game.moves)
+    alternating = [TRACE_DECAY ** (plies - ply) * (-1) ** ply for ply in range(plies)]
+    assert samples_from_games([red]).values.tolist() == pytest.approx(alternating)
+    assert samples_from_games([blue]).values.tolist() == pytest.approx([-v for v in alternating])
+
+
+def test_a_search_that_flatters_every_mover_hardly_moves_the_values() -> None:
+    """A bias of 1 leaves (1 - λ) / (1 + λ), far from the end of a game."""
+    values, searched = torch.ones(1, 101), torch.ones(1, 101, dtype=torch.bool)
+    targets = value_targets(values, searched, torch.tensor([1]))
+    assert targets[0, 0].item() == pytest.approx((1 - TRACE_DECAY) / (1 + TRACE_DECAY))
 
 
 def test_swaps_and_unsearched_plies_give_no_sample() -> None:

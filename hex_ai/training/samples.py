@@ -1,8 +1,8 @@
 """Training samples from game records.
 
 A sample is a position that was searched and not swapped at: what the mover sees, the improved
-policy, and a mix of the game's outcome and the search value, both in the mover's view. The ply of a
-swap gives no sample: the position after it is the same one, seen by the other side.
+policy, and a mean of the search values from here on and of the outcome. The ply of a swap gives no
+sample: the position after it is the same one, seen by the other side.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from hex_ai.game.positions import Positions
 from hex_ai.selfplay.records import SWAP, GameRecord
 from hex_ai.value_utils import to_red_view
 
-# Share of the game's outcome in the value target; the rest is the search value.
-OUTCOME_SHARE = 0.5
+# λ: what each ply leaves to those after it. A search flatters its mover, and movers alternate: at
+# 0.8 a target keeps a ninth of that, at 0 all of it, and the next network's search adds to it.
+TRACE_DECAY = 0.8
 
 
 @dataclass(frozen=True)
@@ -68,24 +70,47 @@ def samples_from_games(games: Sequence[GameRecord]) -> Samples:
     """Replays games of one board size in lockstep and collects every sample in them."""
     positions = Positions.empty(len(games), games[0].board_size)
     winners = torch.tensor([game.winner for game in games])
+    moves = _table([game.moves for game in games]).long()
+    searched = (_table([game.search for game in games]) > 0) & (moves != SWAP)
+    targets = value_targets(_table([game.values for game in games]), searched, winners)
     parts = []
-    for ply in range(max(len(game.moves) for game in games)):
-        moves = _column([game.moves for game in games], ply, 0).long()
-        searched = _column([game.search for game in games], ply, 0) > 0
-        rows = (searched & (moves != SWAP)).nonzero()[:, 0]
+    for ply in range(moves.shape[1]):
+        rows = searched[:, ply].nonzero()[:, 0]
         if len(rows):
             played = [games[row] for row in rows.tolist()]
-            parts.append(_samples_at(positions[rows], played, ply, winners[rows]))
-        swaps = moves == SWAP
-        cells = positions.to_board_cells(moves.clamp(min=0))
+            policy = _policies(positions[rows], played, ply)
+            planes = positions[rows].planes(torch.uint8)
+            parts.append(Samples(planes, policy, targets[rows, ply]))
+        swaps = moves[:, ply] == SWAP
+        cells = positions.to_board_cells(moves[:, ply].clamp(min=0))
         positions = Positions.where(swaps, positions.swap(swaps), positions.play(cells))
     return Samples.cat(parts)
 
 
-def _samples_at(
-    positions: Positions, games: Sequence[GameRecord], ply: int, winners: Tensor
-) -> Samples:
-    """The samples of one ply; all games have it, and were searched there."""
+def value_targets(values: Tensor, searched: Tensor, winners: Tensor) -> Tensor:
+    """float32 `[G, P]`: the λ-returns (Sutton and Barto 2018, 12.1) of every ply, the mover's view.
+
+    The target of a ply is a share 1 - λ of its search value and a share λ of the next ply's target,
+    turned round; after the last ply it is the outcome. Plies that were not searched pass on what
+    comes after them.
+
+    Args:
+      values: float32 `[G, P]`, search values, the mover's view; anything where not searched.
+      searched: bool `[G, P]`, false also at swaps and after the end of a game.
+      winners: `[G]`, `RED` or `BLUE`.
+    """
+    blue_to_move = torch.arange(values.shape[1]) % 2 == 1
+    red = to_red_view(values, blue_to_move)
+    targets, target = torch.empty_like(red), winners.to(red)
+    for ply in reversed(range(values.shape[1])):
+        mixed = (1 - TRACE_DECAY) * red[:, ply] + TRACE_DECAY * target
+        target = torch.where(searched[:, ply], mixed, target)
+        targets[:, ply] = target
+    return to_red_view(targets, blue_to_move)
+
+
+def _policies(positions: Positions, games: Sequence[GameRecord], ply: int) -> Tensor:
+    """float32 `[G, A]`: the improved policies of one ply; all games have it, searched."""
     cells = torch.from_numpy(np.stack([game.policy_cells[ply] for game in games])).long()
     shares = torch.from_numpy(np.stack([game.policy_probabilities[ply] for game in games]))
     rest = torch.tensor([float(game.policy_rest[ply]) for game in games])
@@ -95,12 +120,9 @@ def _samples_at(
     # What the record keeps as one number is spread evenly over the legal cells it does not name.
     unnamed = positions.legal_moves() & (known == 0)
     policy = known + unnamed * (rest / unnamed.sum(1).clamp(min=1))[:, None]
-    outcomes = to_red_view(winners.float(), positions.blue_to_move)
-    searched = torch.tensor([float(game.values[ply]) for game in games])
-    values = OUTCOME_SHARE * outcomes + (1 - OUTCOME_SHARE) * searched
-    return Samples(positions.planes(torch.uint8), policy / policy.sum(1, keepdim=True), values)
+    return policy / policy.sum(1, keepdim=True)
 
 
-def _column(rows: Sequence[np.ndarray], ply: int, missing: int) -> Tensor:
-    """One ply of every game, `missing` where a game was over by then."""
-    return torch.tensor([int(row[ply]) if ply < len(row) else missing for row in rows])
+def _table(rows: Sequence[np.ndarray]) -> Tensor:
+    """One row a game, one column a ply, 0 after a game's end."""
+    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)

@@ -40,7 +40,7 @@ from hex_ai.training.schedule import (
     learning_rate,
     next_size,
 )
-from hex_ai.training.trainer import Trainer
+from hex_ai.training.trainer import SETTLED_FROM, Trainer
 from hex_ai.training.window import LEAST, MOST, Window, limit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -296,17 +296,21 @@ def test_games_of_the_round_under_way_are_no_faults(
 def test_a_round_learns_from_all_sizes_that_have_games(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, fit = [], Trainer.fit
+    given, settled, fit = [], [], Trainer.fit
 
-    def spy(trainer: Trainer, samples: Any, *rest: Any) -> Any:
+    def spy(trainer: Trainer, samples: Any, *rest: Any, **more: Any) -> Any:
         given.append([(weight, some.planes.shape[-1] - 2) for weight, some in samples])
-        return fit(trainer, samples, *rest)
+        settled.append(more["settled"])
+        return fit(trainer, samples, *rest, **more)
 
     monkeypatch.setattr(Trainer, "fit", spy)
-    sizes = [done.board_size for done in learn(tmp_path, 96)]
+    rounds = learn(tmp_path, 96)
+    sizes = [done.board_size for done in rounds]
     for k, seen in enumerate(given):
         assert seen == [(size, size) for size in sorted(set(sizes[: k + 1]))]
     assert len(given[-1]) == 2
+    assert settled == [done.done >= SETTLED_FROM for done in rounds]
+    assert set(settled) == {False, True}
 
 
 def test_a_signal_while_the_state_is_written_is_not_lost(

@@ -14,7 +14,7 @@ from hex_ai.inference.inference_plan import multiplies_bfloat16
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.training.samples import Samples, samples_from_games
-from hex_ai.training.trainer import Losses, Trainer, losses
+from hex_ai.training.trainer import SETTLED_FROM, Losses, Trainer, losses
 
 # Bounds that only a slip of the finger leaves.
 MOST_PASSES = 10_000
@@ -103,7 +103,8 @@ def fit_games(
         done = (step + few / 2) / steps
         cosine = 0.5 + 0.5 * math.cos(math.pi * done)
         trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
-        found = trainer.fit(weighted, few, settings.batch, generator)
+        settled = done >= SETTLED_FROM
+        found = trainer.fit(weighted, few, settings.batch, generator, settled=settled)
         average = trainer.average_network
         report(FitReport(average, step + few, steps, found, _measure(average, measured)))
     return trainer.average_network

@@ -1,6 +1,7 @@
 """Fits a network to samples: one optimiser, one running average of the weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,12 @@ from hex_ai.training.samples import Samples
 
 # Keeps about the last 100 steps in the average.
 AVERAGE_DECAY = 0.99
+
+# Share of a run after which the statistics of the norms are settled, see `Trainer.fit`.
+SETTLED_FROM = 0.75
+
+# Batches that statistics are estimated from when they are settled.
+SETTLING_BATCHES = 64
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ class Trainer:
             network.parameters(), lr=learning_rate, weight_decay=weight_decay
         )
         self._average = AveragedModel(network, multi_avg_fn=_average, use_buffers=True)
+        self._settled = False
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides further steps: weights, their average, and the optimiser's memory."""
@@ -58,6 +66,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self._average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "settled": self._settled,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -65,6 +74,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self._settled = state["settled"]
 
     @property
     def average_network(self) -> nn.Module:
@@ -83,24 +93,24 @@ class Trainer:
         steps: int,
         batch: int,
         generator: torch.Generator,
+        *,
+        settled: bool = False,
     ) -> Losses:
         """Takes `steps` steps on random batches, each sample turned by 180° or not by chance.
 
         `samples` has a weight and the samples of each board size; the size of a batch is drawn by
         weight. Sizes must take turns within a call: batch norms keep the statistics of the latest
         batches, and those of 5 × 5 alone make a bad network for 11 × 11.
+
+        A step norms a batch by the statistics of its own board size, but those that play are of all
+        sizes. With `settled`, these are estimated anew once and kept from then on, so that learning
+        sees the network as playing does: slower at first, better at the end.
         """
-        self.network.train()
-        device = next(self.network.parameters()).device
-        totals = torch.zeros(3, device=device)
-        weights = torch.tensor([float(weight) for weight, _ in samples])
-        kinds = torch.multinomial(weights, max(steps, 1), replacement=True, generator=generator)
-        for kind in kinds[:steps].tolist():
-            some = samples[kind][1]
-            rows = torch.randint(len(some), (batch,), generator=generator)
-            turn = torch.rand(batch, generator=generator) < 0.5
-            chosen = some.rows(rows).turned(turn).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self._mixed):
+        self._settle(settled, samples, batch, generator)
+        totals = torch.zeros(3, device=self._device)
+        for drawn in _batches(samples, steps, batch, generator):
+            chosen = drawn.to(self._device)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed):
                 logits, values = self.network(_planes(chosen))
             policy, value = _losses(logits.float(), values.float(), chosen)
             self.optimizer.zero_grad(set_to_none=True)
@@ -110,6 +120,59 @@ class Trainer:
             self._average.update_parameters(self.network)
             totals += torch.stack((policy.detach(), value.detach(), _entropy(chosen)))
         return Losses(*(totals / max(steps, 1)).tolist())
+
+    def _settle(
+        self,
+        settled: bool,
+        samples: Sequence[tuple[float, Samples]],
+        batch: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Puts the network in training mode, its norms in the one asked for."""
+        self.network.train()
+        if settled and not self._settled:
+            with torch.no_grad(), _estimating(_norms(self.network)):
+                for drawn in _batches(samples, SETTLING_BATCHES, batch, generator):
+                    self.network(_planes(drawn.to(self._device)))
+            pairs = zip(_norms(self.average_network), _norms(self.network), strict=True)
+            for averaged, norm in pairs:
+                averaged.load_state_dict(averaged.state_dict() | dict(norm.named_buffers()))
+        self._settled = settled
+        for norm in _norms(self.network):
+            norm.train(not settled)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+def _batches(
+    samples: Sequence[tuple[float, Samples]], count: int, batch: int, generator: torch.Generator
+) -> Iterator[Samples]:
+    """Random batches, each of one board size, turned by 180° or not by chance."""
+    weights = torch.tensor([float(weight) for weight, _ in samples])
+    kinds = torch.multinomial(weights, max(count, 1), replacement=True, generator=generator)
+    for kind in kinds[:count].tolist():
+        some = samples[kind][1]
+        rows = torch.randint(len(some), (batch,), generator=generator)
+        turn = torch.rand(batch, generator=generator) < 0.5
+        yield some.rows(rows).turned(turn)
+
+
+def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+@contextmanager
+def _estimating(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
+    """Within, norms start their statistics anew and take the plain mean of all batches."""
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def losses(network: nn.Module, samples: Samples) -> Losses:

@@ -31,6 +31,7 @@ from hex_ai.interrupts import Interrupted, interrupts_raised
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.replay import find_faults
 from hex_ai.training import fitting, run_folder
+from hex_ai.training.fitting import SETTLED_FROM
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import (
@@ -40,7 +41,7 @@ from hex_ai.training.schedule import (
     learning_rate,
     next_size,
 )
-from hex_ai.training.trainer import SETTLED_FROM, Trainer
+from hex_ai.training.trainer import Trainer
 from hex_ai.training.window import LEAST, MOST, Window, limit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -296,21 +297,17 @@ def test_games_of_the_round_under_way_are_no_faults(
 def test_a_round_learns_from_all_sizes_that_have_games(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, settled, fit = [], [], Trainer.fit
+    given, fit = [], Trainer.fit
 
-    def spy(trainer: Trainer, samples: Any, *rest: Any, **more: Any) -> Any:
+    def spy(trainer: Trainer, samples: Any, *rest: Any) -> Any:
         given.append([(weight, some.planes.shape[-1] - 2) for weight, some in samples])
-        settled.append(more["settled"])
-        return fit(trainer, samples, *rest, **more)
+        return fit(trainer, samples, *rest)
 
     monkeypatch.setattr(Trainer, "fit", spy)
-    rounds = learn(tmp_path, 96)
-    sizes = [done.board_size for done in rounds]
+    sizes = [done.board_size for done in learn(tmp_path, 96)]
     for k, seen in enumerate(given):
         assert seen == [(size, size) for size in sorted(set(sizes[: k + 1]))]
     assert len(given[-1]) == 2
-    assert settled == [done.done >= SETTLED_FROM for done in rounds]
-    assert set(settled) == {False, True}
 
 
 def test_a_signal_while_the_state_is_written_is_not_lost(
@@ -491,8 +488,15 @@ def command(
 def test_stored_games_alone_teach(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    settled, fit = [], Trainer.fit
+
+    def spy(*rest: Any, **more: Any) -> Any:
+        settled.append(more.get("settled", False))
+        return fit(*rest, **more)
+
     monkeypatch.setattr(fitting, "REPORTED_EVERY", 20)
     learn(tmp_path / "run", 96)
+    monkeypatch.setattr(Trainer, "fit", spy)
     folders = [str(tmp_path / "run" / "games" / name) for name in ("3x3", "4x4")]
     path = tmp_path / "net.pt"
     small = ["--channels", "8", "--blocks", "1", "--batch", "32", "--learning-rate", "0.01"]
@@ -505,11 +509,16 @@ def test_stored_games_alone_teach(
     assert policy[-1] < 0.9 * policy[0]
     assert value[-1] < value[0]
     assert load_checkpoint(path).network.config == NetworkConfig(8, 1)
+    unsettled = settled.index(True)
+    assert unsettled / len(settled) == pytest.approx(SETTLED_FROM, abs=0.1)
+    assert settled == [k >= unsettled for k in range(len(settled))]
+    settled.clear()
     again = command(
         monkeypatch, capsys, "train", folders[0], "--out", str(path), "--init", str(path),
         "--passes", "0.1",
     )  # fmt: skip
     assert again[0] == 0
+    assert all(settled)
     for bad in (
         ["--passes", "0"],
         ["--passes", "1e308"],

@@ -29,7 +29,7 @@ from hex_ai.selfplay.game_store import write_json, write_text
 from hex_ai.selfplay.records import RED
 from hex_ai.selfplay.selfplay_engine import default_model_path
 from hex_ai.training.curves import Curves, add_ladder
-from hex_ai.training.fitting import FitReport, FitSettings, fit_games
+from hex_ai.training.fitting import SETTLED_FROM, FitReport, FitSettings, fit_games
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.run_folder import read_notes
 from hex_ai.training.schedule import LearnSettings, Length
@@ -133,7 +133,8 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Train a network on stored games alone."""
-    settings = FitSettings(passes, batch, learning_rate, seed)
+    settled_from = SETTLED_FROM if init is None else 0.0
+    settings = FitSettings(passes, batch, learning_rate, seed, settled_from)
     require_checkpoint_path(output)
     torch.manual_seed(seed)
     shape = NetworkConfig(**_new_network(init, channels, blocks))

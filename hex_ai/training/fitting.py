@@ -14,11 +14,14 @@ from hex_ai.inference.inference_plan import multiplies_bfloat16
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.training.samples import Samples, samples_from_games
-from hex_ai.training.trainer import SETTLED_FROM, Losses, Trainer, losses
+from hex_ai.training.trainer import Losses, Trainer, losses
 
 # Bounds that only a slip of the finger leaves.
 MOST_PASSES = 10_000
 MOST_SAMPLES_A_STEP = 2**20
+
+# After this share of its steps a network that began from nothing has its norms settled.
+SETTLED_FROM = 0.75
 
 # Games replayed side by side.
 CHUNK = 2048
@@ -42,12 +45,15 @@ class FitSettings:
       batch: samples a step, of one board size.
       learning_rate: at the start; falls along a cosine to a hundredth.
       seed: of the batches.
+      settled_from: share of the steps after which the norms are settled, see `Trainer.fit`; 0 suits
+        a network that knows the game already.
     """
 
     passes: float = 2.0
     batch: int = 256
     learning_rate: float = 2e-3
     seed: int = 0
+    settled_from: float = SETTLED_FROM
 
     def __post_init__(self) -> None:
         for name in ("passes", "learning_rate"):
@@ -57,6 +63,8 @@ class FitSettings:
             raise SettingError(f"passes {self.passes} are more than {MOST_PASSES}")
         if not 1 <= self.batch <= MOST_SAMPLES_A_STEP:
             raise SettingError(f"batch {self.batch} is outside 1 to {MOST_SAMPLES_A_STEP}")
+        if not 0 <= self.settled_from <= 1:
+            raise SettingError(f"settled_from {self.settled_from} is not a share from 0 to 1")
         if not 0 <= self.seed < 2**63:
             raise SettingError(f"seed {self.seed} is outside 0 to 2^63 - 1")
 
@@ -103,7 +111,7 @@ def fit_games(
         done = (step + few / 2) / steps
         cosine = 0.5 + 0.5 * math.cos(math.pi * done)
         trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
-        settled = done >= SETTLED_FROM
+        settled = done >= settings.settled_from
         found = trainer.fit(weighted, few, settings.batch, generator, settled=settled)
         average = trainer.average_network
         report(FitReport(average, step + few, steps, found, _measure(average, measured)))

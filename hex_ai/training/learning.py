@@ -36,7 +36,7 @@ from hex_ai.training.schedule import (
     learning_rate,
     next_size,
 )
-from hex_ai.training.trainer import SETTLED_FROM, Trainer
+from hex_ai.training.trainer import Trainer
 from hex_ai.training.window import Window
 
 log = logging.getLogger(__name__)
@@ -265,13 +265,7 @@ class Learner:
         rate = learning_rate(self.settings, done)
         self.trainer.set_learning_rate(rate)
         steps = math.ceil(len(samples) * self.settings.reuse / self.settings.batch)
-        losses = self.trainer.fit(
-            self._learnt_from(),
-            steps,
-            self.settings.batch,
-            self._generator,
-            settled=done >= SETTLED_FROM,
-        )
+        losses = self.trainer.fit(self._learnt_from(), steps, self.settings.batch, self._generator)
         self._count(size, len(games), len(samples), evaluations, time.monotonic() - started)
         return self._finish(
             Round(

@@ -15,9 +15,6 @@ from hex_ai.training.samples import Samples
 # Keeps about the last 100 steps in the average.
 AVERAGE_DECAY = 0.99
 
-# Share of a run after which the statistics of the norms are settled, see `Trainer.fit`.
-SETTLED_FROM = 0.75
-
 # Batches that statistics are estimated from when they are settled.
 SETTLING_BATCHES = 64
 
@@ -66,7 +63,6 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self._average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "settled": self._settled,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -74,7 +70,6 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._settled = state["settled"]
 
     @property
     def average_network(self) -> nn.Module:

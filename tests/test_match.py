@@ -5,6 +5,7 @@ Everything is seeded; a test that depends on draws says with what odds another s
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -369,6 +370,9 @@ def test_score_lines_say_what_was_played() -> None:
     line = Score(3, games).line()
     assert line.startswith("3 of 4 won, 75.0%")
     assert "Elo +191" in line
+    assert Score(3, games[:3]).line() == "3 of 3 won, 100.0% (43.9% to 100.0%), Elo above -43"
+    lost = [replace(game, first_is_red=False) for game in games[:3]]
+    assert Score(3, lost).line() == "0 of 3 won, 0.0% (0.0% to 56.1%), Elo below +43"
     assert Score(3, games).distinct == 4
     assert Score(3, [games[0], games[0]]).distinct == 1
     turned = MatchGame(5, (8,), 1, "join", first_is_red=True)

@@ -122,10 +122,11 @@ class Score:
         played = len(self.games)
         share = self.wins / max(played, 1)
         low, high = interval(share * self.distinct, self.distinct)
-        return (
-            f"{self.wins} of {played} won, {share:.1%} ({low:.1%} to {high:.1%}), "
-            f"Elo {elo(share):+.0f} ({elo(low):+.0f} to {elo(high):+.0f})"
-        )
+        if 0 < self.wins < played:
+            lead = f"{elo(share):+.0f} ({elo(low):+.0f} to {elo(high):+.0f})"
+        else:  # no finite lead explains it best
+            lead = f"above {elo(low):+.0f}" if self.wins else f"below {elo(high):+.0f}"
+        return f"{self.wins} of {played} won, {share:.1%} ({low:.1%} to {high:.1%}), Elo {lead}"
 
 
 def openings(settings: MatchSettings) -> list[tuple[int, ...]]:

@@ -100,11 +100,17 @@ def on_meta(cache_size: int = 0, network: nn.Module | None = None) -> ModelInfer
     return asked
 
 
+def make_tables(positions: Positions) -> None:
+    """Makes the tables of this board size that are kept from then on."""
+    positions.play(torch.zeros(len(positions), dtype=torch.int64, device=positions.device))
+    orient(positions)
+    opponent_has_won(positions)
+
+
 @pytest.mark.parametrize("widths", [(3, 2), (8, 4)])
 def test_every_tensor_of_a_search_lives_on_the_device(widths: tuple[int, ...]) -> None:
     roots = Positions.empty(20, 5, META)
-    roots.play(torch.zeros(20, dtype=torch.int64, device=META))  # makes the tables that are kept
-    orient(roots)
+    make_tables(roots)
     collector = PositionCollector(on_meta())
     with OneDevice("meta"), CopyCounter() as counter:
         ids = torch.arange(20, device=META)
@@ -120,7 +126,7 @@ def test_every_tensor_of_a_search_lives_on_the_device(widths: tuple[int, ...]) -
 def test_every_tensor_of_a_network_lives_on_the_device(network: nn.Module) -> None:
     asked = on_meta(network=copy.deepcopy(network))
     roots = Positions.empty(40, 13, META)
-    orient(roots)
+    make_tables(roots)
     with OneDevice("meta"), CopyCounter() as counter:
         logits, values = asked.batch_infer(roots)
     assert (logits.device, logits.shape, values.shape) == (META, (40, 169), (40,))
@@ -133,8 +139,7 @@ def test_every_tensor_of_a_ply_lives_on_the_device(opening: str, stop: tuple[str
     """Up to the one read of a ply, which tells what games have ended."""
     settings = SelfPlaySettings(5, (3, 2), opening=opening, stop=stop)
     lane = Lane(settings, PositionCollector(on_meta()), iter(range(20)), 20, META, "")
-    orient(lane._positions)
-    opponent_has_won(lane._positions)
+    make_tables(lane._positions)
     with OneDevice("meta"), CopyCounter() as counter:
         with pytest.raises(NotImplementedError, match="nonzero"):
             lane.step()

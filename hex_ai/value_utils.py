@@ -24,6 +24,11 @@ def from_win_logit(logit: Tensor) -> Tensor:
     return from_win_probability(torch.sigmoid(logit))
 
 
+def to_win_logit(value: Tensor) -> Tensor:
+    """Value in (-1, 1) to the same player's log odds of winning; infinite at the bounds."""
+    return 2 * torch.atanh(value)
+
+
 def to_red_view(value: Tensor, blue_to_move: Tensor) -> Tensor:
     """The mover's value to Red's, given who moves (bool, same shape). Its own inverse."""
     return torch.where(blue_to_move, -value, value)

@@ -349,7 +349,8 @@ def test_a_state_with_code_in_it_is_not_run(tmp_path: Path) -> None:
 def counted(rows: int, first: int) -> Samples:
     """Samples that can be told apart by their values."""
     values = torch.arange(first, first + rows).float()
-    return Samples(torch.zeros(rows, 2, 5, 5, dtype=torch.uint8), torch.zeros(rows, 9), values)
+    planes = torch.zeros(rows, 2, 5, 5, dtype=torch.uint8)
+    return Samples(planes, torch.zeros(rows, 9), values, values)
 
 
 def test_windows_keep_the_latest_whole_rounds_and_can_be_filled_again() -> None:

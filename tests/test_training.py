@@ -5,6 +5,7 @@ Everything is seeded, so no test can fail by chance.
 
 import copy
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,8 +19,10 @@ from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.selfplay.lane import SelfPlaySettings
 from hex_ai.selfplay.lanes import Lanes
 from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
+from hex_ai.training.calibration import LEAST, MOST, best_factor, calibrate
 from hex_ai.training.samples import TRACE_DECAY, Samples, samples_from_games, value_targets
 from hex_ai.training.trainer import Trainer
+from hex_ai.value_utils import to_win_logit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,8 +52,8 @@ def seen(cell: int, board: SlowBoard) -> int:
     return cell if board.mover == RED else column * board.size + row
 
 
-def slow_samples(game: GameRecord) -> list[tuple[int, Any, list[float], float]]:
-    """(ply, planes, policy, value) of each sample of one game."""
+def slow_samples(game: GameRecord) -> list[tuple[int, Any, list[float], float, int]]:
+    """(ply, planes, policy, value, outcome) of each sample of one game."""
     board, found = SlowBoard.empty(game.board_size), []
     for ply, move in enumerate(game.moves.tolist()):
         if game.search[ply] and move != SWAP:
@@ -62,7 +65,8 @@ def slow_samples(game: GameRecord) -> list[tuple[int, Any, list[float], float]]:
                 policy[cell] = named.get(cell, float(game.policy_rest[ply]) / max(len(unnamed), 1))
             total = math.fsum(policy.values())
             dense = [policy.get(cell, 0.0) / total for cell in range(game.board_size**2)]
-            found.append((ply, slow_planes(board), dense, board.mover * slow_target(game, ply)))
+            value, outcome = board.mover * slow_target(game, ply), board.mover * game.winner
+            found.append((ply, slow_planes(board), dense, value, outcome))
         board = board.swap() if move == SWAP else board.play(seen(move, board))
     return found
 
@@ -92,9 +96,11 @@ def test_samples_are_those_of_the_slow_reference(size: int, opening: str) -> Non
         want.sort(key=lambda sample: sample[0])
         assert len(samples) == len(want)
         assert samples.planes.dtype == torch.uint8
-        assert samples.planes.tolist() == [planes for _, planes, _, _ in want]
-        assert samples.values.tolist() == pytest.approx([value for *_, value in want], abs=1e-6)
-        policy = torch.tensor([policy for _, _, policy, _ in want])
+        _, planes, policies, values, outcomes = map(list, zip(*want, strict=True))
+        assert samples.planes.tolist() == planes
+        assert samples.values.tolist() == pytest.approx(values, abs=1e-6)
+        assert samples.outcomes.tolist() == outcomes
+        policy = torch.tensor(policies)
         assert torch.allclose(samples.policy, policy, atol=1e-6)
         assert torch.equal(samples.policy > 0, policy > 0)
     if opening == "uniform" and size > 3:
@@ -149,6 +155,7 @@ def test_turned_samples_are_the_samples_of_the_turned_board() -> None:
         assert turned.planes[k].tolist() == planes
         assert turned.policy[k].tolist() == policy
     assert torch.equal(turned.values, samples.values)
+    assert torch.equal(turned.outcomes, samples.outcomes)
     again = turned.turned(rows)
     assert torch.equal(again.planes, samples.planes)
     joined = Samples.cat([samples, turned])
@@ -246,6 +253,42 @@ def test_settled_norms_keep_the_statistics_of_all_sizes() -> None:
 
     trainer.fit([(1.0, small)], 3, 32, generator)
     assert not torch.equal(norm.running_mean, kept)
+
+
+def test_outcomes_at_known_odds_give_the_factor_between() -> None:
+    """Log odds are said half as large, or three times as large, as they are."""
+    draw = torch.Generator().manual_seed(0)
+    odds = torch.randn(200_000, generator=draw)
+    won = torch.rand(200_000, generator=draw) < torch.sigmoid(odds)
+    outcomes = torch.where(won, 1.0, -1.0)
+    for said, factor in ((0.5, 2.0), (3.0, 1 / 3)):
+        found = best_factor(said * odds, outcomes, torch.ones(200_000))
+        assert found == pytest.approx(factor, rel=0.02)
+    # Those that weigh nothing do not count.
+    half = torch.arange(200_000) < 100_000
+    found = best_factor(0.5 * odds, torch.where(half, outcomes, -outcomes), half.float())
+    assert found == pytest.approx(2.0, rel=0.02)
+
+
+def test_calibration_scales_the_log_odds_of_all_sizes_alike() -> None:
+    network = tiny().eval()
+    network.scale_win_logits(10.0)
+    sizes = []
+    for samples in (samples_from_games(toy_games(3)), samples_from_games(toy_games(4))):
+        likely = network(samples.planes.float())[1].detach().sign()
+        one_in_four = torch.arange(len(samples)) % 4 == 0
+        sizes.append(replace(samples, outcomes=torch.where(one_in_four, -likely, likely)))
+    planes = sizes[1].planes.float()
+    before = network(planes)
+    factor = calibrate(network, sizes)
+    after = network(planes)
+    assert factor is not None
+    assert LEAST < factor < 0.9 or 1.1 < factor < MOST
+    assert torch.equal(after[0], before[0])
+    assert torch.allclose(to_win_logit(after[1]), factor * to_win_logit(before[1]), rtol=1e-3)
+    assert calibrate(network, sizes) == pytest.approx(1, rel=1e-3)
+    assert calibrate(network, []) is None
+    assert calibrate(torch.nn.Identity(), sizes) is None
 
 
 def test_a_learning_rate_of_nothing_learns_nothing() -> None:

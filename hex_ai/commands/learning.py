@@ -163,9 +163,10 @@ def _new_network(init: Path | None, channels: int | None, blocks: int | None) ->
 
 def _fit_line(report: FitReport) -> str:
     learnt, measured = report.learnt, report.measured
+    calibrated = "" if report.factor is None else f"  log odds times {report.factor:.2f}"
     return (
         f"step {report.step} of {report.steps}  policy {learnt.policy:.3f} value {learnt.value:.3f}"
-        f"  on other games: policy {measured.policy:.3f} value {measured.value:.3f}"
+        f"  on other games: policy {measured.policy:.3f} value {measured.value:.3f}{calibrated}"
     )
 
 

@@ -223,6 +223,13 @@ class HexNetwork(nn.Module):
         values = torch.tanh(self.value(pool_board(features, exact))).flatten()
         return logits, values
 
+    def scale_win_logits(self, factor: float) -> None:
+        """Multiplies the log odds of winning of every position; what is even stays even."""
+        last = cast(nn.Linear, self.value[-1])
+        with torch.no_grad():
+            last.weight.mul_(factor)
+            last.bias.mul_(factor)
+
     def fold_norms(self) -> None:
         """Folds every batch norm into its convolution; for evaluation only."""
         for module in self.modules():

@@ -13,6 +13,7 @@ from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.inference_plan import multiplies_bfloat16
 from hex_ai.selfplay.game_store import read_games
 from hex_ai.selfplay.records import GameRecord
+from hex_ai.training.calibration import calibrate
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.trainer import Losses, Trainer, losses
 
@@ -72,13 +73,15 @@ class FitSettings:
 @dataclass(frozen=True)
 class FitReport:
     """Steps done of all, losses over the last of them and on games that were not learnt from, and
-    the average of the weights so far."""
+    the average of the weights so far; after the last step, the factor that its log odds of winning
+    were scaled by to come true on those games."""
 
     network: nn.Module
     step: int
     steps: int
     learnt: Losses
     measured: Losses
+    factor: float | None
 
 
 def fit_games(
@@ -88,6 +91,8 @@ def fit_games(
     report: Callable[[FitReport], None],
 ) -> nn.Module:
     """Fits a network to the games of these folders; returns the average of its weights.
+
+    Values are calibrated at the end, see `hex_ai.training.calibration`.
 
     Args:
       network: trained in place, where it is.
@@ -113,13 +118,14 @@ def fit_games(
         trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
         settled = done >= settings.settled_from
         found = trainer.fit(weighted, few, settings.batch, generator, settled=settled)
-        average = trainer.average_network
-        report(FitReport(average, step + few, steps, found, _measure(average, measured)))
+        average = trainer.average_network.eval()
+        factor = calibrate(average, measured) if step + few == steps else None
+        report(FitReport(average, step + few, steps, found, _measure(average, measured), factor))
     return trainer.average_network
 
 
 def _split(folders: Sequence[Path]) -> tuple[list[Samples], list[Samples]]:
-    """The samples to learn from and to measure on; one entry a board size each."""
+    """The samples to learn from and those to measure on; one entry a board size each."""
     parts: dict[tuple[int, bool], list[Samples]] = {}
     for folder in folders:
         games = read_games(folder)
@@ -128,7 +134,7 @@ def _split(folders: Sequence[Path]) -> tuple[list[Samples], list[Samples]]:
                 parts.setdefault((some[0].board_size, apart), []).append(samples_from_games(some))
     return (
         [Samples.cat(found) for (_, apart), found in parts.items() if not apart],
-        [Samples.cat(found) for (_, apart), found in parts.items() if apart],
+        [_some(Samples.cat(found)) for (_, apart), found in parts.items() if apart],
     )
 
 
@@ -142,9 +148,8 @@ def _by_use(games: list[GameRecord]) -> Iterator[tuple[bool, list[GameRecord]]]:
 
 def _measure(network: nn.Module, measured: Sequence[Samples]) -> Losses:
     """Losses of a network, each board size alike; 0 where nothing is kept apart."""
-    network.eval()
     with torch.no_grad():
-        return _mean([losses(network, _some(samples)) for samples in measured])
+        return _mean([losses(network, samples) for samples in measured])
 
 
 def _some(samples: Samples) -> Samples:

@@ -30,11 +30,13 @@ class Samples:
       planes: uint8 `[T, 2, N + 2, N + 2]`, see `Positions.planes`.
       policy: float32 `[T, A]`, target distribution, canonical cells.
       values: float32 `[T]`, target value, the mover's view.
+      outcomes: float32 `[T]`, 1 where the mover went on to win and -1 where not.
     """
 
     planes: Tensor
     policy: Tensor
     values: Tensor
+    outcomes: Tensor
 
     def __len__(self) -> int:
         return len(self.values)
@@ -46,15 +48,21 @@ class Samples:
             torch.cat([part.planes for part in parts]),
             torch.cat([part.policy for part in parts]),
             torch.cat([part.values for part in parts]),
+            torch.cat([part.outcomes for part in parts]),
         )
 
     def rows(self, rows: Tensor | slice) -> "Samples":
         """The chosen samples."""
-        return Samples(self.planes[rows], self.policy[rows], self.values[rows])
+        return Samples(self.planes[rows], self.policy[rows], self.values[rows], self.outcomes[rows])
 
     def to(self, device: torch.device) -> "Samples":
         """The same samples on another device."""
-        return Samples(self.planes.to(device), self.policy.to(device), self.values.to(device))
+        return Samples(
+            self.planes.to(device),
+            self.policy.to(device),
+            self.values.to(device),
+            self.outcomes.to(device),
+        )
 
     def turned(self, rows: Tensor) -> "Samples":
         """The same samples with those in `rows` (bool `[T]`) turned by 180°."""
@@ -63,6 +71,7 @@ class Samples:
             torch.where(turn[..., None, None], self.planes.flip(2, 3), self.planes),
             torch.where(turn, self.policy.flip(1), self.policy),
             self.values,
+            self.outcomes,
         )
 
 
@@ -80,7 +89,8 @@ def samples_from_games(games: Sequence[GameRecord]) -> Samples:
             played = [games[row] for row in rows.tolist()]
             policy = _policies(positions[rows], played, ply)
             planes = positions[rows].planes(torch.uint8)
-            parts.append(Samples(planes, policy, targets[rows, ply]))
+            won = to_red_view(winners[rows].to(targets), torch.tensor(ply % 2 == 1))
+            parts.append(Samples(planes, policy, targets[rows, ply], won))
         swaps = moves[:, ply] == SWAP
         cells = positions.to_board_cells(moves[:, ply].clamp(min=0))
         positions = Positions.where(swaps, positions.swap(swaps), positions.play(cells))

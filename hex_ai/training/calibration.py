@@ -1,0 +1,67 @@
+"""Makes a network's chances of winning come true as often as they say.
+
+Squared errors against targets that are search values in part leave a network timid: who is given
+25 % wins less. That is one factor on the log odds of winning, which keeps the order of all
+positions (temperature scaling, Guo et al. 2017).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hex_ai.training.samples import Samples
+from hex_ai.value_utils import to_win_logit, to_win_probability
+
+# Beyond these a factor would say more than games can.
+LEAST, MOST = 0.25, 4.0
+
+# Values nearer to sure than this count as this.
+NEARLY_SURE = 1 - 1e-6
+
+
+def calibrate(network: nn.Module, samples: Sequence[Samples]) -> float | None:
+    """Scales the values of `network`, in place, to fit the outcomes of these samples best.
+
+    Args:
+      network: in evaluation mode, on any device. It scales by a method `scale_win_logits(factor)`;
+        one without is left as it is.
+      samples: one entry a board size, each of which weighs the same; of games that the network did
+        not learn from.
+
+    Returns:
+      The factor on the log odds of winning; none where nothing was scaled.
+    """
+    scale = getattr(network, "scale_win_logits", None)
+    if scale is None or not samples:
+        return None
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        values = [network(some.planes.float().to(device))[1].cpu() for some in samples]
+    factor = best_factor(
+        to_win_logit(torch.cat(values).clamp(-NEARLY_SURE, NEARLY_SURE)),
+        torch.cat([some.outcomes for some in samples]),
+        torch.cat([torch.full_like(some.outcomes, 1 / len(some)) for some in samples]),
+    )
+    scale(factor)
+    return factor
+
+
+def best_factor(logits: Tensor, outcomes: Tensor, weights: Tensor) -> float:
+    """The factor on log odds under which outcomes are likeliest, between `LEAST` and `MOST`.
+
+    Args:
+      logits: `[T]`, log odds of winning; outcomes: `[T]`, 1 or -1; weights: `[T]`.
+    """
+    won = to_win_probability(outcomes.double())
+
+    def slope(factor: float) -> float:
+        """Of the cross entropy, which is convex in the factor."""
+        errors = torch.sigmoid(factor * logits.double()) - won
+        return float((weights * errors * logits).sum())
+
+    low, high = LEAST, MOST
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return (low + high) / 2

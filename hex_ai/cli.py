@@ -1,55 +1,13 @@
-"""The `hex-ai` command. Exit statuses are listed in docs/exit-status.md."""
+"""The `hex-ai` command: a door that opens at once, for what is behind it takes seconds to load."""
 
-import io
-import sys
-from typing import Annotated
-
-import typer
-
-from hex_ai import __version__
-from hex_ai.commands.games import export, show, verify
-from hex_ai.commands.learning import import_, ladder, learn, match, train
-from hex_ai.commands.measuring import bench, tune_
-from hex_ai.commands.output import run_safely
-from hex_ai.commands.playing import selfplay
-from hex_ai.htp.command import htp
-
-app = typer.Typer(
-    name="hex-ai",
-    help="Self-play games of Hex, made fast.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+import os
+import signal
 
 
 def main() -> None:
-    """Runs the command; every error is one line on standard error and a status that is not 0."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our signs shows others
-    sys.exit(run_safely(lambda: app(standalone_mode=False)))
+    """Runs the command, see `hex_ai.app`; Ctrl-C while it loads ends it, with nothing to lose."""
+    before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
+    from hex_ai.app import run
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"hex-ai {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _options(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="say it, and end")
-    ] = False,
-) -> None:
-    """Self-play games of Hex, made fast."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-
-
-for command in (selfplay, show, export, verify, bench, learn, train, match, ladder, htp):
-    app.command()(command)
-app.command("tune")(tune_)
-app.command("import")(import_)
+    signal.signal(signal.SIGINT, before)
+    run()

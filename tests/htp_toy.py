@@ -16,6 +16,10 @@ def answer(words: list[str], state: dict[str, object], fault: str) -> str:
     if words[0] == "boardsize":
         time.sleep(2.5 if fault == "slow" else 0)
         state["size"] = int(words[1])
+    elif words[0] == "param_game":
+        if words[1:] != ["swap", "off"]:
+            return "? unknown parameter"
+        state["swaps"] = False
     elif words[0] == "clear_board":
         taken.clear()
     elif words[0] == "play":
@@ -23,6 +27,8 @@ def answer(words: list[str], state: dict[str, object], fault: str) -> str:
             return "? occupied"
         taken.add(words[2])
     elif words[0] == "genmove":
+        if fault == "swaps" and state["swaps"] and len(taken) == 1:
+            return "= swap-pieces"
         return "= " + genmove(taken, int(str(state["size"])), fault if first_time() else "first")
     return "="
 
@@ -51,11 +57,13 @@ def genmove(taken: set[str], size: int, fault: str) -> str:
 
 
 def main() -> None:
-    state: dict[str, object] = {"size": 11, "taken": set()}
+    state: dict[str, object] = {"size": 11, "taken": set(), "swaps": True}
     for line in sys.stdin:
         words = line.split()
         if words:
             said = answer(words, state, sys.argv[1]) + "\n\n"
+            if sys.argv[1] == "chatty":
+                said = f"{words[0]}:\nlet me think\n\nthere it is\n\n{said}"
             sys.stdout.write(said * 2 if sys.argv[1] == "twice" else said)
             sys.stdout.flush()
         if words == ["quit"]:

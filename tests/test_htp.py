@@ -19,6 +19,7 @@ from slow_game import COLOURS, SlowGame
 from hex_ai import __version__
 from hex_ai.errors import NetworkError, SettingError
 from hex_ai.game.positions import Positions
+from hex_ai.htp.game import WHITE
 from hex_ai.htp.protocol import parse_request
 from hex_ai.htp.settings import HtpSettings
 from hex_ai.inference.checkpoint import save_checkpoint
@@ -215,7 +216,13 @@ def test_loadsgf_sets_the_board_up(tmp_path: Path) -> None:
     file.write_text("(;GM[11]SZ[2]AB[a1][a2]PL[W])")
     player.ask(f'loadsgf "{file}"')
     assert player.script("final_score", "genmove w") == ["B+", "resign"]
-    for bad in ("(;GM[1];B[a1])", "no game", "", "(;SZ[2];B[a1];W[a1])", "(;SZ[2]AB[a1][a2]PL[B])"):
+    # Whoever's turn it is said to be, and whatever was played after the end.
+    for text in ("(;SZ[2]AB[a1][a2]PL[B])", "(;SZ[2];B[a1];W[b1];B[a2];W[b2])"):
+        file.write_text(text)
+        player.ask(f'loadsgf "{file}"')
+        assert player.script("final_score", "all_legal_moves") == ["B+", ""]
+        assert player.engine.game.board.mover == WHITE
+    for bad in ("(;GM[1];B[a1])", "no game", "", "(;SZ[2];B[a1];W[a1])"):
         file.write_text(bad)
         player.refused(f'loadsgf "{file}"')
     player.refused("loadsgf /nowhere.sgf")

@@ -19,6 +19,7 @@ from slow_game import COLOURS, SlowGame
 from hex_ai.game.positions import Positions
 from hex_ai.htp import engine as engine_module
 from hex_ai.htp.chooser import Choice, Chooser, follow, make_chooser
+from hex_ai.htp.clock import Clock
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import Evaluator, PositionCollector
@@ -208,10 +209,36 @@ def test_the_clock_is_shared_out_and_fixed_seconds_come_first(
     player.script("clear_board", "genmove b", "time_settings 0 30 5", "genmove b")
     assert given[8] == pytest.approx(0.8 * 60 / math.ceil(121 / 4))
     assert given[9] == pytest.approx(0.8 * 30 / 5)
-    player.script("time_settings 0 1 0", "genmove b", "time_left b 9 1", "param_search seconds 2")
+    player.script("time_settings 0 1 0", "genmove b", "time_left b 9 1", "param_search")
     assert given[10] is None
-    player.ask("genmove b")
-    assert recorders[1].given == [2.0]
+    player.script("param_search seconds off", "param_game", "param_search seconds 2", "genmove b")
+    assert recorders[1].given == [2.0]  # only what changes something makes another chooser
+
+
+def test_periods_follow_the_main_time_and_each_other() -> None:
+    clock = Clock(60.0, 0, 30.0, 3)
+    assert clock.share(121) == pytest.approx(0.8 * (60 / 31 + 10))
+    clock = clock.after(50.0)
+    assert clock == Clock(10.0, 0, 30.0, 3)
+    assert clock.after(10.0) == Clock(30.0, 2, 30.0, 3)
+    clock = clock.after(15.0)  # the move in which main time ends is the first of a period
+    assert clock == Clock(25.0, 2, 30.0, 3)
+    assert clock.share(121) == pytest.approx(0.8 * 25 / 2)
+    clock = clock.after(5.0)
+    assert clock == Clock(20.0, 1, 30.0, 3)
+    assert clock.after(19.0) == Clock(30.0, 3, 30.0, 3)  # what is left of a period is lost
+    assert Clock(5.0).after(9.0) == Clock(0.0)
+    assert Clock(60.0, 0, 10.0, 1).after(65.0) == Clock(10.0, 1, 10.0, 1)
+
+
+def test_a_move_a_period_has_the_same_time_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder(make_chooser(Hashed(1), CPU, (2,)))
+    monkeypatch.setattr(engine_module, "make_chooser", lambda *_: recorder)
+    player = Player(size=5, rule="off")
+    player.script("time_settings 0 10 1", *["genmove b", "undo"] * 9)
+    assert recorder.given == [8.0] * 9
+    player.script("time_settings 60 10 2", "time_left b 4 1", "genmove b", "genmove b")
+    assert recorder.given[9:] == [pytest.approx(0.8 * 4), pytest.approx(0.8 * 5)]
 
 
 def test_real_seconds_are_used_and_not_exceeded() -> None:

@@ -153,6 +153,19 @@ def test_a_signal_ends_a_run_in_order(
     assert prints(tmp_path) == undisturbed
 
 
+def test_a_signal_while_it_loads_ends_it_without_a_word() -> None:
+    """What it loads first sends the signal."""
+    code = (
+        "import os, signal, sys; from hex_ai.cli import main;"
+        "find = lambda *_: os.kill(os.getpid(), signal.SIGINT);"
+        "sys.meta_path.insert(0, type('Finder', (), {'find_spec': staticmethod(find)})); main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM])
 def test_a_signal_without_a_folder_ends_a_run_too(number: signal.Signals, network: Path) -> None:
     code = (

@@ -32,6 +32,7 @@ bench training.learning training.fitting
 training.curves arena.match arena.foreign
 arena.specs arena.ladder
 commands.playing commands.games commands.measuring commands.learning
+app
 cli
 """
 

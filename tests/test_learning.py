@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from inference_toys import TEST_DEVICE
@@ -28,7 +29,8 @@ from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted, interrupts_raised
-from hex_ai.selfplay.game_store import read_games
+from hex_ai.selfplay.game_store import read_games, write_shard
+from hex_ai.selfplay.records import GameRecord
 from hex_ai.selfplay.replay import find_faults
 from hex_ai.training import fitting, run_folder
 from hex_ai.training.fitting import SETTLED_FROM
@@ -492,10 +494,10 @@ def test_stored_games_alone_teach(
     settled, fit = [], Trainer.fit
 
     def spy(*rest: Any, **more: Any) -> Any:
-        settled.append(more.get("settled", False))
+        settled.extend([more.get("settled", False)] * rest[2])
         return fit(*rest, **more)
 
-    monkeypatch.setattr(fitting, "REPORTED_EVERY", 20)
+    monkeypatch.setattr(fitting, "REPORTED_EVERY", 50)
     learn(tmp_path / "run", 96)
     monkeypatch.setattr(Trainer, "fit", spy)
     folders = [str(tmp_path / "run" / "games" / name) for name in ("3x3", "4x4")]
@@ -510,9 +512,11 @@ def test_stored_games_alone_teach(
     assert policy[-1] < 0.9 * policy[0]
     assert value[-1] < value[0]
     assert load_checkpoint(path).network.config == NetworkConfig(8, 1)
-    unsettled = settled.index(True)
-    assert unsettled / len(settled) == pytest.approx(SETTLED_FROM, abs=0.1)
+    assert len(settled) > 100
+    unsettled = math.ceil(SETTLED_FROM * len(settled))
     assert settled == [k >= unsettled for k in range(len(settled))]
+    assert "log odds times" in told.splitlines()[-1]
+    assert told.count("log odds times") == 1
     settled.clear()
     again = command(
         monkeypatch, capsys, "train", folders[0], "--out", str(path), "--init", str(path),
@@ -520,6 +524,21 @@ def test_stored_games_alone_teach(
     )  # fmt: skip
     assert again[0] == 0
     assert all(settled)
+    # A folder that its run has not come to yet is passed over, but not if there is no other.
+    waits = tmp_path / "7x7"
+    waits.mkdir()
+    (waits / "run.json").write_bytes((Path(folders[0]) / "run.json").read_bytes())
+    one = ["train", str(waits), "--out", str(path), "--passes", "0.1"]
+    assert command(monkeypatch, capsys, *one, folders[0])[0] == 0
+    assert "holds no games" in command(monkeypatch, capsys, *one)[1]
+    # Nor do games that no search was needed for teach anything.
+    blind = [
+        GameRecord(**vars(game) | {"search": np.zeros_like(game.search)})
+        for game in read_games(Path(folders[0]))
+    ]
+    write_shard(waits, 0, blind)
+    assert "holds no plies to learn from" in command(monkeypatch, capsys, *one)[1]
+    assert command(monkeypatch, capsys, *one, folders[0])[0] == 0
     for bad in (
         ["--passes", "0"],
         ["--passes", "1e308"],

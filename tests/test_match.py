@@ -27,6 +27,7 @@ from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Turn, Way
 from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.cli import main
+from hex_ai.commands import learning as commands
 from hex_ai.errors import EngineError, HexAIError, IllegalMoveError, SettingError
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
@@ -92,15 +93,20 @@ def test_openings_are_spread_over_the_board_and_then_drawn_by_the_seed() -> None
     assert openings(MatchSettings(3, 4, cells=(5, 7))) == [(5,), (7,)]
 
 
-def test_fair_openings_are_those_of_values_nearest_0() -> None:
-    toy = Hashed(3)
-    found = fair_cells(4, toy, torch.device("cpu"))
-    values = {
-        cell: abs(slow_search(SlowBoard.empty(4).play(cell), (8, 4), toy.slow).root_value)
-        for cell in range(16)
-    }
-    assert sorted(found) == list(range(16))
-    assert [values[cell] for cell in found] == sorted(values.values())
+@pytest.mark.parametrize("size", [4, 5])
+def test_fair_openings_are_those_of_values_nearest_0(size: int) -> None:
+    """A cell and its 180° turn share a value; the turns come after all others."""
+    toy, last = Hashed(3), size**2 - 1
+    found = fair_cells(size, toy, torch.device("cpu"))
+    values = [
+        slow_search(SlowBoard.empty(size).play(cell), (8, 4), toy.slow).root_value
+        for cell in range(size**2)
+    ]
+    unfair = [abs(values[cell] + values[last - cell]) for cell in range(size**2)]
+    half = size**2 - size**2 // 2
+    assert sorted(found[:half]) == list(range(half))
+    assert [unfair[cell] for cell in found[:half]] == sorted(unfair[:half])
+    assert list(found[half:]) == [last - cell for cell in found[:half] if 2 * cell != last]
 
 
 class Stubborn:
@@ -296,6 +302,18 @@ def test_an_engine_that_speaks_htp_plays_whole_games() -> None:
         assert list(mine) == sorted(mine)
 
 
+@pytest.mark.parametrize("habit", ["swaps", "chatty"])
+def test_what_an_engine_does_by_habit_is_no_fault(habit: str) -> None:
+    """One swaps unless it is told that nobody may; one talks before it answers."""
+    player = htp(habit)
+    try:
+        score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 8))
+    finally:
+        player.close()
+    assert player.faults == 0
+    assert {game.end for game in score.games} == {"join"}
+
+
 @pytest.mark.parametrize("fault", ["die", "occupied", "nonsense"])
 def test_an_engines_faults_cost_it_the_game_and_no_more(fault: str) -> None:
     player = htp(fault)
@@ -357,9 +375,12 @@ def test_matches_that_cannot_be_meant_are_refused(size: int, games: int, flight:
 
 
 def test_settings_of_players_and_tests_that_cannot_be_meant_are_refused() -> None:
-    for bad in ({"temperature": -1.0}, {"temperature": math.nan}, {"move_seconds": 0.0}):
-        with pytest.raises(SettingError):
-            PlayerOptions(**bad)
+    for seconds in (0.0, -1.0, math.nan, math.inf, 3e6):
+        with pytest.raises(SettingError, match="seconds a move"):
+            PlayerOptions(move_seconds=seconds)
+    for temperature in (-1.0, math.nan):
+        with pytest.raises(SettingError, match="temperature"):
+            PlayerOptions(temperature)
     for low, high in ((1.0, 1.0), (5.0, 0.0), (math.nan, 1.0), (0.0, 9000.0)):
         with pytest.raises(SettingError):
             Sprt(low, high)
@@ -397,6 +418,47 @@ def test_the_command_plays_saves_and_reports(
     lines = [read_trmph(line) for line in saved.read_text().splitlines()]
     assert len(lines) == 10
     assert all(slow_winner(4, line.moves) == line.winner for line in lines)
+
+
+class Dying:
+    """Gives up every game it is asked about, and dies the fourth time."""
+
+    name, asked = "dying", 0
+
+    def choose(self, turn: Turn) -> Tensor:
+        self.asked += 1
+        if self.asked == 4:
+            raise EngineError("dead")
+        return torch.full((len(turn.ids),), NO_MOVE)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_match_that_breaks_off_keeps_its_games(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = tmp_path / "games.trmph"
+    line = ["hex-ai", "match", "random", "random", "--board-size", "4", "--save", str(saved)]
+
+    def ended(*more: str) -> str:
+        monkeypatch.setattr(sys, "argv", [*line, *more])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code not in (0, None)
+        return capsys.readouterr().err
+
+    saved.write_text("of another match")
+    assert "7 games" in ended("--games", "7")
+    monkeypatch.setattr(commands, "make_player", lambda *_: Dying())
+    said = ended("--games", "20", "--games-in-flight", "2")
+    assert "broken off" in said
+    assert "dead" in said
+    games = [read_trmph(text) for text in saved.read_text().splitlines()]
+    assert 0 < len(games) < 20
+    monkeypatch.setattr(Dying, "asked", 3)
+    assert "broken off" not in ended("--games", "20")
+    assert [read_trmph(text) for text in saved.read_text().splitlines()] == games
 
 
 @pytest.mark.parametrize("way", ["policy", "3,2", "12", "0.02s", "level1", "level8"])

@@ -143,6 +143,17 @@ def test_swaps_and_unsearched_plies_give_no_sample() -> None:
         assert len(samples) == len(game.moves) - 1 - game.swapped
 
 
+def test_games_without_a_searched_ply_give_nothing() -> None:
+    game = toy_games(4)[0]
+    blind = GameRecord(**vars(game) | {"search": np.zeros_like(game.search)})
+    samples = samples_from_games([blind, blind])
+    assert len(samples) == 0
+    assert samples.planes.shape == (0, 2, 6, 6)
+    both, alone = samples_from_games([blind, game]), samples_from_games([game])
+    assert torch.equal(both.planes, alone.planes)
+    assert torch.equal(both.policy, alone.policy)
+
+
 def test_turned_samples_are_the_samples_of_the_turned_board() -> None:
     samples = samples_from_games(toy_games(4))
     rows = torch.arange(len(samples)) % 3 == 0

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from importlib.util import find_spec
 from multiprocessing import active_children, get_context
 from multiprocessing.process import BaseProcess
@@ -15,7 +16,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch import Tensor
 
-from hex_ai.arena.htp_engine import HtpEngine
+from hex_ai.arena.htp_engine import HtpEngine, RefusalError
 from hex_ai.arena.players import NO_MOVE, Turn
 from hex_ai.errors import EngineError, NotationError, SettingError
 from hex_ai.game.notation import cell_index, cell_name
@@ -28,6 +29,9 @@ MEMORY_MB = 1000
 
 # An engine has at least this long to start and to be told the game, before a move is asked for.
 SETUP_SECONDS = 60.0
+
+# In a match nobody may swap. Engines that know the rule are told so: benzene's, and ours.
+SWAP_OFF = ("param_game allow_swap 0", "param_game swap off")
 
 
 class OpenSpielPlayer:
@@ -169,6 +173,9 @@ class HtpPlayer:
     def _set_up(self, size: int, moves: Sequence[int], deadline: float) -> None:
         if size != self._size:
             self._engine.ask(f"boardsize {size} {size}", deadline)
+            for command in SWAP_OFF:
+                with suppress(RefusalError):
+                    self._engine.ask(command, deadline)
             self._size = size
         self._engine.ask("clear_board", deadline)
         for ply, cell in enumerate(moves):

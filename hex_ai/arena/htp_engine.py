@@ -28,6 +28,10 @@ _ANSWER = re.compile(rb"\s*(\S.*?)\n[ \t\r]*\n", re.DOTALL)
 _CHUNK = 1 << 16
 
 
+class RefusalError(EngineError):
+    """The engine says that a command failed; it can be asked again."""
+
+
 class HtpEngine:
     """A process that answers HTP commands.
 
@@ -63,8 +67,8 @@ class HtpEngine:
         """The answer to a command, without its sign; must come before `deadline` (monotonic).
 
         Raises:
-          EngineError: it says that it failed; or it has died, is late, or says too much, and then
-            it is ended.
+          RefusalError: it says that it failed.
+          EngineError: it has died, is late, or says too much; it is ended.
         """
         try:
             self._send(command.encode() + b"\n", deadline)
@@ -74,7 +78,7 @@ class HtpEngine:
             raise EngineError(f"{self._name} on {command!r}: {error}") from error
         sign, _, text = lines[0].partition(" ")
         if not sign.startswith("="):
-            raise EngineError(f"{self._name} on {command!r}: {' '.join(lines)}")
+            raise RefusalError(f"{self._name} on {command!r}: {' '.join(lines)}")
         return "\n".join([text, *lines[1:]]).strip()
 
     def close(self) -> None:
@@ -103,12 +107,15 @@ class HtpEngine:
                 raise EngineError("has ended") from error
 
     def _answer(self, deadline: float) -> list[str]:
-        """The lines of an answer, which an empty one ends."""
+        """The lines of an answer, which an empty one ends. What bears no sign is none."""
         said = b""
-        while not (whole := _ANSWER.match(said)):
-            self._ready(deadline)
-            said = self._hear(said)
-        return [line.strip() for line in whole[1].decode(errors="replace").split("\n")]
+        while True:
+            while not (whole := _ANSWER.match(said)):
+                self._ready(deadline)
+                said = self._hear(said)
+            if whole[1].startswith((b"=", b"?")):
+                return [line.strip() for line in whole[1].decode(errors="replace").split("\n")]
+            said = said[whole.end() :]
 
     def _ready(self, deadline: float, *to_write: FileIO) -> list[object]:
         """Waits until the engine has said something or a pipe of `to_write` has room: which."""

@@ -155,6 +155,9 @@ def openings(settings: MatchSettings) -> list[tuple[int, ...]]:
 def fair_cells(size: int, evaluator: Evaluator, device: torch.device) -> tuple[int, ...]:
     """All opening cells of a board, the fairest first: those whose value is nearest 0.
 
+    A cell and its 180° turn are the same opening, and share the mean of their values. So the half
+    of the board comes first, then its turns.
+
     Args:
       size: N.
       evaluator: judges, by a search of widths (8, 4).
@@ -164,7 +167,9 @@ def fair_cells(size: int, evaluator: Evaluator, device: torch.device) -> tuple[i
     opened = Positions.empty(size**2, size, device).play(cells)
     tree = build_search_tree_with_collection(opened, (8, 4), 0.0, PositionCollector(evaluator))
     evaluator.check()
-    return tuple(tree.values.abs().argsort(stable=True).tolist())
+    unfair = (tree.values + tree.values.flip(0)).abs()
+    best = unfair[: (size**2 + 1) // 2].argsort(stable=True).tolist()
+    return tuple(dict.fromkeys((*best, *(size**2 - 1 - cell for cell in best))))
 
 
 def play_match(

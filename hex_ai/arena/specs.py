@@ -22,6 +22,9 @@ from hex_ai.selfplay.selfplay_engine import default_model_path
 
 DEFAULT_WIDTHS = (3, 2)
 
+# Of another engine, for a move: a week and a half.
+MOST_SECONDS = 1_000_000
+
 _MCTS = re.compile(r"mcts-([1-9][0-9]{0,8})")
 _EVALUATIONS = re.compile(r"([1-9][0-9]{0,8})")
 _SECONDS = re.compile(r"([0-9]{0,6}\.?[0-9]{0,6}(?<=[0-9]))s")
@@ -47,8 +50,10 @@ class PlayerOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
             raise SettingError(f"temperature {self.temperature} is not a number from 0 on")
-        if not 0 < self.move_seconds < float("inf"):
-            raise SettingError(f"{self.move_seconds} seconds a move are not a positive number")
+        if not 0 < self.move_seconds <= MOST_SECONDS:
+            raise SettingError(
+                f"{self.move_seconds:g} seconds a move are not above 0 and at most {MOST_SECONDS}"
+            )
 
 
 def make_player(text: str, options: PlayerOptions) -> Player:

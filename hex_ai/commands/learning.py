@@ -25,7 +25,7 @@ from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted
-from hex_ai.selfplay.game_store import write_json, write_text
+from hex_ai.selfplay.game_store import require_writable, write_json, write_text
 from hex_ai.selfplay.records import RED
 from hex_ai.selfplay.selfplay_engine import default_model_path
 from hex_ai.training.curves import Curves, add_ladder
@@ -191,8 +191,6 @@ def match(
     ] = None,
 ) -> None:
     """Let two players play a match: every opening twice, once with each colour."""
-    if games_file is not None:
-        write_text(games_file, "")  # better refused now than after the match
     settings = MatchSettings(
         board_size,
         games,
@@ -202,28 +200,46 @@ def match(
     )
     options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type)
     settings = replace(settings, cells=_opening_cells(openings, settings, options.device))
+    if games_file is not None:
+        require_writable(games_file)  # better refused now than after the match
     with ExitStack() as players:
         # Other draws for each, or a network that meets itself would play the same games twice.
         one, other = (
             players.enter_context(closing(make_player(name, replace(options, seed=2 * seed + k))))
             for k, name in enumerate((first, second))
         )
-        score = _match_shown(one, other, settings)
-        if games_file is not None:
+        _report_match(_match_kept(one, other, settings, games_file), (one, other), settings)
+
+
+def _match_kept(
+    one: Player, other: Player, settings: MatchSettings, games_file: Path | None
+) -> Score:
+    """Plays a match, shows how it stands, and saves its games, also if it breaks off."""
+    score = Score(settings.board_size)
+
+    def report(so_far: Score) -> None:
+        nonlocal score
+        score = so_far
+        status.update(score.line())
+
+    try:
+        with err.status("playing") as status:
+            return play_match(one, other, settings, report)
+    except BaseException:
+        if score.games:
+            err.print(f"broken off: {score.line()}", soft_wrap=True)
+        raise
+    finally:
+        if games_file is not None and score.games:
             write_text(games_file, _trmph_lines(score))
-        _report_match(score, (one, other), settings)
 
 
 def _trmph_lines(score: Score) -> str:
     lines = (
-        write_trmph(score.board_size, game.moves, game.winner, game.end) for game in score.games
+        write_trmph(score.board_size, game.moves, game.winner, game.end)
+        for game in sorted(score.games, key=lambda game: game.number)
     )
     return "\n".join(lines) + "\n"
-
-
-def _match_shown(one: Player, other: Player, settings: MatchSettings) -> Score:
-    with err.status("playing") as status:
-        return play_match(one, other, settings, lambda score: status.update(score.line()))
 
 
 def _report_match(score: Score, players: tuple[Player, Player], settings: MatchSettings) -> None:

@@ -1,7 +1,7 @@
 """How long a move may take when the game has a clock."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # A game on a board with few empty cells may still take a few moves of either side.
 FEWEST_MOVES = 4
@@ -15,21 +15,35 @@ USED_SHARE = 0.8
 
 @dataclass(frozen=True)
 class Clock:
-    """Time left to one colour.
+    """Time left to one colour: of the main time, or of a period in which some moves must be made.
 
     Attributes:
-      seconds: until the period ends.
-      stones: moves to be made until then; 0 means all that the game still takes.
+      seconds: left of what runs now.
+      stones: moves to be made in it; 0: it is main time, for all that the game still takes.
+      period: seconds of the periods that follow.
+      period_stones: moves in each of them; 0: none follows.
     """
 
     seconds: float
     stones: int = 0
+    period: float = 0.0
+    period_stones: int = 0
 
     def share(self, empty: int) -> float:
         """Seconds for the next move, on a board with so many empty cells."""
         moves = self.stones or max(FEWEST_MOVES, math.ceil(empty / CELLS_A_MOVE))
-        return USED_SHARE * self.seconds / moves
+        # Main time comes on top of what every move will have in the periods.
+        later = 0.0 if self.stones else self.period / max(self.period_stones, 1)
+        return USED_SHARE * (self.seconds / moves + later)
 
     def after(self, seconds: float) -> "Clock":
-        """What is left after a move that took so long."""
-        return Clock(max(0.0, self.seconds - seconds), self.stones and max(1, self.stones - 1))
+        """What is left after a move that took so long; what main time lacked, a period gave."""
+        left = self.seconds - seconds
+        if not self.stones:
+            if left > 0 or not self.period_stones:
+                return replace(self, seconds=max(0.0, left))
+            left += self.period
+        stones = (self.stones or self.period_stones) - 1
+        if stones == 0 and self.period_stones:
+            return replace(self, seconds=self.period, stones=self.period_stones)
+        return replace(self, seconds=max(0.0, left), stones=max(1, stones))

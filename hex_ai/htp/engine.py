@@ -6,6 +6,7 @@ them their names. What a command may raise is a `HexAIError`, and then nothing h
 
 import math
 import time
+from dataclasses import replace
 
 import torch
 
@@ -163,8 +164,9 @@ class HtpEngine:
         """`time_settings MAIN PERIOD STONES`, seconds; a period for no stones means no limit."""
         words = expect(arguments, "main seconds", "period seconds", "stones")
         main, period, stones = _seconds(words[0]), _seconds(words[1]), _whole(words[2])
-        clock = Clock(main) if main else Clock(period, stones) if stones else None
-        self._full_clock = None if period and not stones else clock
+        unlimited = not stones and (period > 0 or main == 0)
+        first = (main, 0) if main else (period, stones)
+        self._full_clock = None if unlimited else Clock(*first, period, stones)
         self._clocks = dict.fromkeys(self._clocks, self._full_clock)
         return ""
 
@@ -173,7 +175,9 @@ class HtpEngine:
         if len(arguments) == 2:
             arguments = (*arguments, "0")
         colour, seconds, stones = expect(arguments, "a color", "seconds", "stones")
-        self._clocks[parse_colour(colour)] = Clock(_seconds(seconds), _whole(stones))
+        full = self._full_clock or Clock(0.0)
+        left = replace(full, seconds=_seconds(seconds), stones=_whole(stones))
+        self._clocks[parse_colour(colour)] = left
         return ""
 
     def param_search(self, arguments: Arguments) -> str:
@@ -265,7 +269,8 @@ class HtpEngine:
 
     def _param(self, names: tuple[str, ...], arguments: Arguments) -> str:
         settings, text = list_or_change(self.settings, names, arguments)
-        self._use(settings)
+        if settings != self.settings:
+            self._use(settings)
         return text
 
     def _use(self, settings: HtpSettings) -> None:

@@ -1,6 +1,6 @@
 """A board of the protocol from a game in SGF."""
 
-from hex_ai.errors import NotationError
+from hex_ai.errors import IllegalMoveError, NotationError
 from hex_ai.formats.moves import ENDING, Word
 from hex_ai.formats.sgf import read_sgf
 from hex_ai.htp.game import Board
@@ -13,7 +13,6 @@ def board_from_sgf(text: str, count: int | None = None) -> Board:
 
     Raises:
       NotationError: not a game of Hex in SGF, or moves on occupied cells.
-      IllegalMoveError: the colour to move has won already.
     """
     games = read_sgf(text)
     if not games:
@@ -24,5 +23,8 @@ def board_from_sgf(text: str, count: int | None = None) -> Board:
     gave_up = played[-1].colour if played and played[-1].what in ENDING else 0
     swapped = any(move.what in _SWAPS for move in played)
     board = Board(game.board_size, tuple(stones.flatten().tolist()), mover, swapped, gave_up)
-    board.position()  # that nobody has won whose turn it is, for all that follows
+    try:
+        board.position()
+    except IllegalMoveError:  # the mover has joined: over, and so the turn of the one who lost
+        board = board.seen_by(-mover)
     return board

@@ -237,6 +237,17 @@ def write_text(path: Path, text: str) -> None:
         raise _failed(path, error) from error
 
 
+def require_writable(path: Path) -> None:
+    """Raises `StoreError` if a file cannot be written, before work is put into it.
+
+    What is in the file stays; one that is not there is made, empty.
+    """
+    try:
+        open(path, "ab").close()
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
 def lock_folder(folder: Path) -> BinaryIO:
     """The folder's lock, which the system takes back when the process ends, however it ends.
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.inference_plan import multiplies_bfloat16
-from hex_ai.selfplay.game_store import read_games
+from hex_ai.selfplay.game_store import read_games, read_run, shard_paths
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.training.calibration import calibrate
 from hex_ai.training.samples import Samples, samples_from_games
@@ -104,19 +104,19 @@ def fit_games(
     """
     learnt, measured = _split(folders)
     if not learnt:
-        raise StoreError(f"{folders[0]}: holds no games but those that are kept apart")
+        raise StoreError(f"{folders[0]}: holds no plies to learn from")
     device = next(network.parameters()).device
     trainer = Trainer(network, settings.learning_rate, mixed=multiplies_bfloat16(device))
     generator = torch.Generator().manual_seed(settings.seed)
     count = sum(len(samples) for samples in learnt)
     steps = math.ceil(count * settings.passes / settings.batch)
     weighted = [(len(samples) / count, samples) for samples in learnt]
-    for step in range(0, steps, REPORTED_EVERY):
-        few = min(REPORTED_EVERY, steps - step)
+    unsettled = math.ceil(settings.settled_from * steps)
+    for step, few in _spans(unsettled, steps):
         done = (step + few / 2) / steps
         cosine = 0.5 + 0.5 * math.cos(math.pi * done)
         trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
-        settled = done >= settings.settled_from
+        settled = step >= unsettled
         found = trainer.fit(weighted, few, settings.batch, generator, settled=settled)
         average = trainer.average_network.eval()
         factor = calibrate(average, measured) if step + few == steps else None
@@ -124,18 +124,35 @@ def fit_games(
     return trainer.average_network
 
 
+def _spans(unsettled: int, steps: int) -> Iterator[tuple[int, int]]:
+    """(first step, count) of all steps between two reports; all before `unsettled`, or none."""
+    step = 0
+    while step < steps:
+        end = unsettled if step < unsettled else steps
+        few = min(REPORTED_EVERY, end - step)
+        yield step, few
+        step += few
+
+
 def _split(folders: Sequence[Path]) -> tuple[list[Samples], list[Samples]]:
     """The samples to learn from and those to measure on; one entry a board size each."""
     parts: dict[tuple[int, bool], list[Samples]] = {}
-    for folder in folders:
+    for folder in [folder for folder in folders if not _waits(folder)] or folders:
         games = read_games(folder)
         while chunk := list(islice(games, CHUNK)):
             for apart, some in _by_use(chunk):
-                parts.setdefault((some[0].board_size, apart), []).append(samples_from_games(some))
+                samples = samples_from_games(some)
+                if len(samples):
+                    parts.setdefault((some[0].board_size, apart), []).append(samples)
     return (
         [Samples.cat(found) for (_, apart), found in parts.items() if not apart],
         [_some(Samples.cat(found)) for (_, apart), found in parts.items() if apart],
     )
+
+
+def _waits(folder: Path) -> bool:
+    """Whether a run has made the folder and not come to its board size yet."""
+    return not shard_paths(folder) and read_run(folder) is not None
 
 
 def _by_use(games: list[GameRecord]) -> Iterator[tuple[bool, list[GameRecord]]]:

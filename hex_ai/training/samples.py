@@ -42,6 +42,12 @@ class Samples:
         return len(self.values)
 
     @staticmethod
+    def none(size: int) -> "Samples":
+        """No samples of this board size."""
+        planes = torch.zeros(0, 2, size + 2, size + 2, dtype=torch.uint8)
+        return Samples(planes, torch.zeros(0, size * size), torch.zeros(0), torch.zeros(0))
+
+    @staticmethod
     def cat(parts: Sequence["Samples"]) -> "Samples":
         """All samples of all parts, in order."""
         return Samples(
@@ -82,7 +88,7 @@ def samples_from_games(games: Sequence[GameRecord]) -> Samples:
     moves = _table([game.moves for game in games]).long()
     searched = (_table([game.search for game in games]) > 0) & (moves != SWAP)
     targets = value_targets(_table([game.values for game in games]), searched, winners)
-    parts = []
+    parts = [Samples.none(games[0].board_size)]
     for ply in range(moves.shape[1]):
         rows = searched[:, ply].nonzero()[:, 0]
         if len(rows):

@@ -5,7 +5,8 @@
 
 Value: positions of the games in bins of the chance of winning that the network gives its mover,
 against the share of them that the mover went on to win. Policy: the probability that the network
-gives its favourite move, against the share of positions in which the search agreed with it.
+gives its favourite move, against what the improved policy of the search, which it learns, gives
+that move on average; and against the share of positions in which the search chose it, too.
 Positions of one game are not independent, so points scatter more than their number says.
 """
 
@@ -19,30 +20,33 @@ matplotlib.use("Agg")
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
-from hex_ai.game.positions import Positions
 from hex_ai.inference.checkpoint import load_checkpoint
-from hex_ai.inference.inference_plan import default_plan
-from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.move_choice import log_priors
 from hex_ai.selfplay.game_store import read_games
-from hex_ai.selfplay.records import RED, SWAP, GameRecord
-from hex_ai.selfplay.replay import replay
+from hex_ai.training.samples import samples_from_games
 from hex_ai.value_utils import to_win_probability
 
 BINS = 10
 
 
-def searched_positions(game: GameRecord) -> tuple[Positions, Tensor, Tensor]:
-    """Positions searched in a game, whether their mover won it, and the best cell by the search."""
-    moves = game.moves.tolist()
-    boards = replay(game.board_size, moves)
-    plies = [k for k, move in enumerate(moves) if game.search[k] and move != SWAP]
-    positions = Positions.cat([boards[k] for k in plies])
-    won = positions.blue_to_move != (game.winner == RED)
-    best = torch.tensor([int(game.policy_cells[k, 0]) for k in plies])
-    return positions, won, positions.to_board_cells(best)
+@torch.no_grad()
+def answers(network: nn.Module, folder: Path) -> tuple[int, list[Tensor]]:
+    """Board size, and of every position searched in the games of a folder: the chance of winning
+    that the network gives its mover, whether it won; the probability of the network's favourite
+    move, what the improved policy gives it, and whether it is the favourite there, too."""
+    games = list(read_games(folder))
+    samples = samples_from_games(games)
+    parts = []
+    for start in range(0, len(samples), 1024):
+        some = samples.rows(slice(start, start + 1024))
+        logits, values = network(some.planes.float())
+        occupied = some.planes[:, :, 1:-1, 1:-1].sum(1).flatten(1) > 0
+        top = logits.masked_fill(occupied, -torch.inf).softmax(1).max(1)
+        given = some.policy.gather(1, top.indices[:, None])[:, 0]
+        chosen = top.indices == some.policy.argmax(1)
+        parts.append((to_win_probability(values), some.outcomes > 0, top.values, given, chosen))
+    return games[0].board_size, [torch.cat(part) for part in zip(*parts, strict=True)]
 
 
 def bins(said: Tensor, came: Tensor) -> list[tuple[float, float, int]]:
@@ -56,15 +60,21 @@ def bins(said: Tensor, came: Tensor) -> list[tuple[float, float, int]]:
     ]
 
 
-def draw(panel: Axes, points: list[tuple[float, float, int]], title: str, label: str) -> None:
+def draw(panel: Axes, points: list[tuple[float, float, int]], label: str, *, full: bool) -> None:
     total = sum(count for *_, count in points)
-    panel.plot([0, 1], [0, 1], color="grey", linewidth=1)
     panel.scatter(
         [said for said, *_ in points],
         [came for _, came, _ in points],
         s=[20 + 400 * count / total for *_, count in points],
+        facecolors="C0" if full else "none",
+        edgecolors="C0",
+        label=label,
     )
-    panel.set(xlim=(0, 1), ylim=(0, 1), title=title, xlabel=label, ylabel="share that came true")
+
+
+def frame(panel: Axes, title: str, below: str, beside: str) -> None:
+    panel.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    panel.set(xlim=(0, 1), ylim=(0, 1), title=title, xlabel=below, ylabel=beside)
 
 
 def main() -> None:
@@ -73,27 +83,22 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    network = load_checkpoint(arguments.model).network
-    model = ModelInference(network, default_plan(torch.device("cpu"), runtime="eager"))
+    network = load_checkpoint(arguments.model).network.eval()
     figure = Figure(figsize=(8, 4 * len(arguments.folder)), layout="constrained")
     panels = figure.subplots(len(arguments.folder), 2, squeeze=False)
     for folder, (left, right) in zip(arguments.folder, panels, strict=True):
-        chances, won, likely, agreed = [], [], [], []
-        for game in read_games(folder):
-            positions, outcome, best = searched_positions(game)
-            logits, values = model.batch_infer(positions)
-            top = log_priors(logits, positions.legal_moves()).exp().max(1)
-            chances.append(to_win_probability(values))
-            won.append(outcome)
-            likely.append(top.values)
-            agreed.append(top.indices == best)
-        size = f"{game.board_size}x{game.board_size}"
-        value_points = bins(torch.cat(chances), torch.cat(won))
-        policy_points = bins(torch.cat(likely), torch.cat(agreed))
-        draw(left, value_points, f"value, {size}", "chance of winning, by the network")
-        draw(right, policy_points, f"policy, {size}", "probability of its favourite move")
-        error = sum(abs(said - came) * count for said, came, count in value_points)
-        print(f"{size}: value off by {error / sum(n for *_, n in value_points):.3f} on average")
+        number, (chances, won, likely, given, chosen) = answers(network, folder)
+        size = f"{number}x{number}"
+        frame(left, f"value, {size}", "chance of winning, by the network", "share that came true")
+        frame(right, f"policy, {size}", "probability of its favourite move", "by the search")
+        value_points, policy_points = bins(chances, won), bins(likely, given)
+        draw(left, value_points, "won", full=True)
+        draw(right, policy_points, "mean of the improved policy", full=True)
+        draw(right, bins(likely, chosen), "share chosen", full=False)
+        right.legend(loc="lower right")
+        for what, points in (("value", value_points), ("policy", policy_points)):
+            error = sum(abs(said - came) * count for said, came, count in points)
+            print(f"{size}: {what} off by {error / sum(n for *_, n in points):.3f} on average")
     figure.savefig(arguments.out, dpi=110)
     print(arguments.out)
 

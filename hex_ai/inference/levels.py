@@ -39,15 +39,15 @@ class Level:
 
 
 LEVELS = (
-    Level(8.6, 0),
-    Level(7.6, 0),
-    Level(6.8, 0),
-    Level(6.1, 0),
-    Level(5.4, 0),
-    Level(4.7, 0),
-    Level(3.8, 0),
+    Level(8.0, 0),
+    Level(7.3, 0),
+    Level(6.5, 0),
+    Level(5.6, 0),
+    Level(4.9, 0),
+    Level(4.1, 0),
     Level(0.0, 0),
     Level(0.0, 12),
+    Level(0.0, 48),
     Level(0.0, 200),
 )
 

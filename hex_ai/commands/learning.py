@@ -88,7 +88,7 @@ def learn(
         with learner, Curves(output, learner.progress.games) as curves:
             _learn_shown(learner, length, curves)
     except Interrupted:
-        err.print(f"stopped; --resume goes on with {output}", soft_wrap=True)
+        err.print(f"stopped; --resume goes on with {output}")
         raise
     out.print(f"{learner.progress.games} games; the network is {learner.folder.network_path}")
 
@@ -99,7 +99,7 @@ def _learn_shown(learner: Learner, length: Length, curves: Curves) -> None:
             per_round = learner.settings.games_per_round
             curves.add(done, per_round / (done.play_seconds + done.learn_seconds))
             far = length.done(done.games, done.seconds)
-            err.print(_round_line(done), soft_wrap=True)
+            err.print(_round_line(done))
             status.update(f"{far:.0%} of the run, {done.games} games")
 
 
@@ -145,7 +145,7 @@ def train(
 
     def report(done: FitReport) -> None:
         save_checkpoint(output, done.network, origin)
-        err.print(_fit_line(done), soft_wrap=True)
+        err.print(_fit_line(done))
 
     fit_games(network.to(resolve_device(device)), folders, settings, report)
     out.print(f"{output}")
@@ -227,7 +227,7 @@ def _match_kept(
             return play_match(one, other, settings, report)
     except BaseException:
         if score.games:
-            err.print(f"broken off: {score.line()}", soft_wrap=True)
+            err.print(f"broken off: {score.line()}")
         raise
     finally:
         if games_file is not None and score.games:

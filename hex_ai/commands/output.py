@@ -20,7 +20,7 @@ class _Output(Console):
 
 # A table needs its width also where nobody tells how wide the terminal is.
 out = _Output(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 100)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def run_safely(command: Callable[[], Any]) -> int:

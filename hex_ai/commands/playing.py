@@ -103,7 +103,7 @@ def play_and_report(engine: SelfPlayEngine, num_games: int, first_game: int = 0)
                 last = game
     except Interrupted:
         kept = f"; what was finished is in {folder}, --resume goes on with it" if folder else ""
-        err.print(f"stopped{kept}", soft_wrap=True)
+        err.print(f"stopped{kept}")
         raise
     report: dict[str, Any] = {"first_game": first_game, "num_games": num_games}
     games, stats = summary.to_json(), engine.get_performance_stats()

@@ -26,8 +26,8 @@ def calibrate(network: nn.Module, samples: Sequence[Samples]) -> float | None:
     Args:
       network: in evaluation mode, on any device. It scales by a method `scale_win_logits(factor)`;
         one without is left as it is.
-      samples: one entry a board size, each of which weighs the same; of games that the network did
-        not learn from.
+      samples: one entry a board size, each of which weighs the same; best of games that
+        the network did not learn from.
 
     Returns:
       The factor on the log odds of winning; none where nothing was scaled.

@@ -333,12 +333,16 @@ def test_no_fewer_wins_are_found_than_before(size: int, found: int, device: torc
 
 
 @pytest.mark.parametrize("size", [1, 3, 11])
-def test_nothing_is_read_from_the_device(size: int, device: torch.device) -> None:
+def test_nothing_is_read_where_that_takes_a_wait(
+    size: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     positions = random_boards(size, 20, size, device)
-    opponent_has_won(positions)  # tables that are made once may cross over
+    expected = opponent_has_won(positions)  # tables that are made once may cross over
+    monkeypatch.setattr("hex_ai.game.proven._tells_at_once", lambda device: False)
     with ReadCounter() as counter:
-        opponent_has_won(positions)
+        found = opponent_has_won(positions)
     assert counter.reads == 0
+    assert torch.equal(found, expected)
 
 
 def test_both_sides_of_a_swap_of_colours_agree(device: torch.device) -> None:

@@ -68,7 +68,7 @@ def resolve(positions: Positions) -> Verdicts:
     """Looks for chains and threats of both sides. Each answer depends on its own row alone.
 
     Never wrong where it says who wins, or that a move loses; it says nothing where it found
-    nothing. Nothing is read from the device.
+    nothing. On a GPU nothing is read from the device.
     """
     size = positions.size
     mine, theirs = _both_players(positions)
@@ -199,7 +199,7 @@ def _joining_cells(top: Tensor, bottom: Tensor, free: Tensor) -> tuple[Tensor, T
       int64 `[B, 3]` the cell; bool `[B, 3]`, whether there is one; bool `[B, 3, F]`, its carrier.
     """
     top, bottom = top & free, bottom & free
-    to_top, to_bottom, to_any = (_count_near(ends) for ends in (top, bottom, top | bottom))
+    to_top, to_bottom, to_any = _count_near(torch.stack((top, bottom, top | bottom)))
     up, down = top | (to_top >= 2), bottom | (to_bottom >= 2)
     # Two links of two cells each must not share any.
     apart = top | bottom | (to_any >= 4)

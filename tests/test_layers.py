@@ -26,8 +26,8 @@ selfplay.lane inference.levels arena.rating htp.sgf
 arena.players arena.htp_engine htp.chooser htp.settings
 selfplay.lanes htp.analysis
 selfplay.selfplay_engine htp.engine
-wall_shares kernel_trace progress training.samples training.schedule training.run_folder htp.command
-bench_modes training.trainer training.window training.calibration
+wall_shares kernel_trace progress training.samples training.growth training.run_folder htp.command
+bench_modes training.schedule training.trainer training.window training.calibration
 bench training.learning training.fitting
 training.curves arena.match arena.foreign
 arena.specs arena.ladder

@@ -204,13 +204,27 @@ def test_every_setting_changes_what_is_learnt(change: dict[str, Any], tmp_path: 
 def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
     first = HexNetwork(NetworkConfig(8, 2))
     digest = save_checkpoint(tmp_path / "first.pt", first)
-    rounds = learn(tmp_path / "run", 24, init=tmp_path / "first.pt")
+    as_it_is = replace(SMALL, channels=None, blocks=None)
+    rounds = learn(tmp_path / "run", 24, as_it_is, init=tmp_path / "first.pt")
     assert rounds[0].network == digest
     assert load_checkpoint(tmp_path / "run" / "network.pt.gz").network.config == first.config
     # All sizes take part at once.
     assert {done.board_size for done in rounds} == {3, 4}
     with pytest.raises(StoreError, match="another network"):
-        Learner(tmp_path / "run", SMALL, resume=True, device=TEST_DEVICE)
+        Learner(tmp_path / "run", as_it_is, resume=True, device=TEST_DEVICE)
+
+
+def test_a_network_grows_in_a_run_that_is_resumed_exactly(tmp_path: Path) -> None:
+    init = tmp_path / "first.pt"
+    save_checkpoint(init, HexNetwork(NetworkConfig(8, 3)))
+    larger = replace(SMALL, channels=10, blocks=4)
+    learn(tmp_path / "whole", 48, larger, init=init)
+    with Learner(tmp_path / "parts", larger, init=init, device=TEST_DEVICE) as learner:
+        next(learner.rounds(Length(games=48)))
+    learn(tmp_path / "parts", 48, larger, init=init, resume=True)
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    grown = load_checkpoint(tmp_path / "parts" / "network.pt.gz").network
+    assert grown.config == NetworkConfig(10, 4)
 
 
 def test_folders_that_cannot_be_gone_on_with_are_refused(tmp_path: Path) -> None:
@@ -454,7 +468,6 @@ def test_lengths_that_cannot_be_meant_are_refused() -> None:
         (["--games", "-3"], "-3"),
         (["--channels", "4"], "channels"),
         (["--init", "nowhere.pt"], "nowhere.pt"),
-        (["--init", "nowhere.pt", "--blocks", "3"], "--init"),
         (["--reuse", "1e308"], "reuse"),
         (["--games-in-flight", "0"], "in flight"),
         (["--device", "tpu"], "tpu"),
@@ -546,7 +559,8 @@ def test_stored_games_alone_teach(
         ["--batch", str(10**15)],
         ["--learning-rate", "nan"],
         ["--seed", str(2**80)],
-        ["--init", str(path), "--channels", "9"],
+        ["--init", str(path), "--channels", "7"],
+        ["--init", str(path), "--blocks", "2"],  # one block pools the board
     ):
         assert command(monkeypatch, capsys, "train", *folders, "--out", str(path), *bad)[0] == 2
     assert command(monkeypatch, capsys, "train", str(tmp_path), "--out", str(path))[0] == 6

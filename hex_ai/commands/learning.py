@@ -23,18 +23,22 @@ from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
 from hex_ai.inference.foreign_weights import import_weights
 from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.interrupts import Interrupted
 from hex_ai.selfplay.game_store import require_writable, write_json, write_text
 from hex_ai.selfplay.records import RED
 from hex_ai.selfplay.selfplay_engine import default_model_path
 from hex_ai.training.curves import Curves, add_ladder
 from hex_ai.training.fitting import SETTLED_FROM, FitReport, FitSettings, fit_games
+from hex_ai.training.growth import NEW_NETWORK, shaped
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.run_folder import read_notes
 from hex_ai.training.schedule import LearnSettings, Length
 
 DEFAULTS = LearnSettings()
+
+GROWS = "; --init grows to it"
+CHANNELS = f"of the network; default: {NEW_NETWORK.channels}, or as --init{GROWS}"
+BLOCKS = f"of the network; default: {NEW_NETWORK.blocks}, or as --init{GROWS}"
 
 
 def learn(
@@ -49,8 +53,8 @@ def learn(
     search_widths: Annotated[
         str | None, typer.Option(help="of the self-play search; default: by board size")
     ] = None,
-    channels: Annotated[int | None, typer.Option(help="of a new network; default: 32")] = None,
-    blocks: Annotated[int | None, typer.Option(help="of a new network; default: 6")] = None,
+    channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
+    blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
     games_per_round: Annotated[
         int, typer.Option(help="played before the next weights are learnt")
     ] = DEFAULTS.games_per_round,
@@ -67,7 +71,8 @@ def learn(
     settings = LearnSettings(
         board_sizes=numbers(board_sizes),
         search_widths=None if search_widths is None else parse_widths(search_widths),
-        **_new_network(init, channels, blocks),
+        channels=channels,
+        blocks=blocks,
         games_per_round=games_per_round,
         reuse=reuse,
         batch=batch,
@@ -124,8 +129,8 @@ def train(
     folders: Annotated[list[Path], typer.Argument(help="folders of self-play games")],
     output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
     init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
-    channels: Annotated[int | None, typer.Option(help="of a new network; default: 32")] = None,
-    blocks: Annotated[int | None, typer.Option(help="of a new network; default: 6")] = None,
+    channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
+    blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
     passes: Annotated[float, typer.Option(help="times every sample is learnt from")] = 2.0,
     batch: Annotated[int, typer.Option(help="samples a step")] = 256,
     learning_rate: Annotated[float, typer.Option(help="at the start")] = 2e-3,
@@ -137,10 +142,8 @@ def train(
     settings = FitSettings(passes, batch, learning_rate, seed, settled_from)
     require_checkpoint_path(output)
     torch.manual_seed(seed)
-    shape = NetworkConfig(**_new_network(init, channels, blocks))
-    network = (
-        HexNetwork(shape) if init is None else load_checkpoint(init).network.requires_grad_(True)
-    )
+    start = None if init is None else load_checkpoint(init).network
+    network = shaped(start, channels, blocks).requires_grad_(True)
     origin = {"games": [folder.name for folder in folders]}
 
     def report(done: FitReport) -> None:
@@ -149,16 +152,6 @@ def train(
 
     fit_games(network.to(resolve_device(device)), folders, settings, report)
     out.print(f"{output}")
-
-
-def _new_network(init: Path | None, channels: int | None, blocks: int | None) -> dict[str, int]:
-    """The shape of a new network; one that there is already has its own."""
-    if init is not None and (channels is not None or blocks is not None):
-        raise SettingError("--init and --channels/--blocks exclude each other")
-    return {
-        "channels": DEFAULTS.channels if channels is None else channels,
-        "blocks": DEFAULTS.blocks if blocks is None else blocks,
-    }
 
 
 def _fit_line(report: FitReport) -> str:

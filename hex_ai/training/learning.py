@@ -23,10 +23,11 @@ from hex_ai.errors import CheckpointError, SettingError, StoreError
 from hex_ai.inference.checkpoint import load_checkpoint, network_digest, save_checkpoint
 from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.network import HexNetwork, NetworkConfig, architecture_of, config_of
+from hex_ai.inference.network import HexNetwork, architecture_of, config_of
 from hex_ai.selfplay.lanes import Lanes
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
+from hex_ai.training.growth import shaped
 from hex_ai.training.run_folder import RunFolder
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import (
@@ -101,7 +102,7 @@ class Learner:
     Args:
       folder: where everything goes, see `hex_ai.training.run_folder`.
       settings: what decides the run.
-      init: checkpoint to start from instead of random weights; its architecture is kept.
+      init: checkpoint to start from instead of random weights; it grows to the shape of `settings`.
       resume: go on with the run in the folder; with none there, start.
       device: `auto`, `cpu` or `cuda`.
       games_in_flight: by default that of the device. Changes speed, not games.
@@ -360,11 +361,12 @@ class Learner:
 def _first_network(settings: LearnSettings, init: Path | None) -> tuple[nn.Module, str | None]:
     """The network that a run starts from, and the digest of the one it was given."""
     if init is None:
-        return HexNetwork(NetworkConfig(settings.channels, settings.blocks)), None
+        return shaped(None, settings.channels, settings.blocks), None
     checkpoint = load_checkpoint(init)
-    if architecture_of(checkpoint.network).config_class is not NetworkConfig:
+    if not isinstance(checkpoint.network, HexNetwork):
         raise CheckpointError(f"{init}: only a {HexNetwork.__name__} can be learnt with")
-    return checkpoint.network.requires_grad_(True), checkpoint.digest
+    network = shaped(checkpoint.network, settings.channels, settings.blocks)
+    return network.requires_grad_(True), checkpoint.digest
 
 
 def _agreement(games: list[GameRecord]) -> float:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
-from hex_ai.inference.network import NetworkConfig
 from hex_ai.selfplay.lane import SelfPlaySettings
+from hex_ai.training.growth import NEW_NETWORK, shape_like
 
 # Widths of the self-play search where none are given. Up to `SMALL_BOARD` the winning move is often
 # one of few that the policy would never offer, and wide searches cost next to nothing.
@@ -27,7 +27,7 @@ class LearnSettings:
     Attributes:
       board_sizes: ascending; they join one after another, the small ones teach the large ones.
       search_widths: of the self-play search; None: (4, 2), and (9, 8) up to 4×4.
-      channels, blocks: of the network, see `NetworkConfig`.
+      channels, blocks: of the network; None: as the one it starts from has, or `NEW_NETWORK`.
       games_per_round: played with one set of weights before the next is learnt.
       reuse: how often a new sample is learnt from, on average.
       batch: samples a step.
@@ -37,8 +37,8 @@ class LearnSettings:
 
     board_sizes: tuple[int, ...] = (5, 7, 9, 11)
     search_widths: tuple[int, ...] | None = None
-    channels: int = 32
-    blocks: int = 6
+    channels: int | None = None
+    blocks: int | None = None
     games_per_round: int = 128
     reuse: float = 4.0
     batch: int = 128
@@ -50,7 +50,7 @@ class LearnSettings:
             raise SettingError(f"board sizes {self.board_sizes} are not ascending")
         for size in self.board_sizes:
             self.play_settings(size)
-        NetworkConfig(self.channels, self.blocks)
+        shape_like(NEW_NETWORK, self.channels, self.blocks)
         for name in ("games_per_round", "batch"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise SettingError(f"{name} {getattr(self, name)} is not a whole number from 1 on")

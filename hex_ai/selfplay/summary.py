@@ -55,7 +55,8 @@ class RunSummary:
         if self.resign_threshold is None or game.end == RESIGN:
             return
         found = first_resignation(game, self.resign_threshold)
-        if found is not None:
+        # A move that ends the game leaves nobody time to resign.
+        if found is not None and found[0] < len(game.moves) - 1:
             self.played_on += 1
             self.misjudged += found[1] != game.winner
 

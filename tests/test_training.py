@@ -273,12 +273,21 @@ def test_outcomes_at_known_odds_give_the_factor_between() -> None:
     won = torch.rand(200_000, generator=draw) < torch.sigmoid(odds)
     outcomes = torch.where(won, 1.0, -1.0)
     for said, factor in ((0.5, 2.0), (3.0, 1 / 3)):
-        found = best_factor(said * odds, outcomes, torch.ones(200_000))
-        assert found == pytest.approx(factor, rel=0.02)
-    # Those that weigh nothing do not count.
-    half = torch.arange(200_000) < 100_000
-    found = best_factor(0.5 * odds, torch.where(half, outcomes, -outcomes), half.float())
-    assert found == pytest.approx(2.0, rel=0.02)
+        assert best_factor(said * odds, outcomes) == pytest.approx(factor, rel=0.02)
+
+
+def test_one_game_says_little_about_the_factor() -> None:
+    sure = torch.full((30,), 2.0)
+    for outcome in (1.0, -1.0):
+        alone = best_factor(sure, torch.full((30,), outcome))
+        assert 0.4 < alone < 2.0
+    draw = torch.Generator().manual_seed(0)
+    odds = torch.randn(2000, generator=draw)
+    won = torch.rand(2000, generator=draw) < torch.sigmoid(odds)
+    outcomes = torch.where(won, 1.0, -1.0)
+    many = best_factor(odds, outcomes)
+    more = best_factor(torch.cat((odds, sure)), torch.cat((outcomes, -torch.ones(30))))
+    assert abs(more - many) < 0.25
 
 
 def test_calibration_scales_the_log_odds_of_all_sizes_alike() -> None:
@@ -297,7 +306,7 @@ def test_calibration_scales_the_log_odds_of_all_sizes_alike() -> None:
     assert LEAST < factor < 0.9 or 1.1 < factor < MOST
     assert torch.equal(after[0], before[0])
     assert torch.allclose(to_win_logit(after[1]), factor * to_win_logit(before[1]), rtol=1e-3)
-    assert calibrate(network, sizes) == pytest.approx(1, rel=1e-3)
+    assert calibrate(network, sizes) == pytest.approx(1, rel=0.1)
     assert calibrate(network, []) is None
     assert calibrate(torch.nn.Identity(), sizes) is None
 

@@ -19,6 +19,10 @@ LEAST, MOST = 0.25, 4.0
 # Values nearer to sure than this count as this.
 NEARLY_SURE = 1 - 1e-6
 
+# As many samples, at log odds near 1, speak for the factor 1 from the start: about ten games', for
+# those of one game all have the same outcome and say little.
+PRIOR = 300.0
+
 
 def calibrate(network: nn.Module, samples: Sequence[Samples]) -> float | None:
     """Scales the values of `network`, in place, to fit the outcomes of these samples best.
@@ -26,8 +30,7 @@ def calibrate(network: nn.Module, samples: Sequence[Samples]) -> float | None:
     Args:
       network: in evaluation mode, on any device. It scales by a method `scale_win_logits(factor)`;
         one without is left as it is.
-      samples: one entry a board size, each of which weighs the same; best of games that
-        the network did not learn from.
+      samples: one entry a board size; best of games that the network did not learn from.
 
     Returns:
       The factor on the log odds of winning; none where nothing was scaled.
@@ -41,24 +44,24 @@ def calibrate(network: nn.Module, samples: Sequence[Samples]) -> float | None:
     factor = best_factor(
         to_win_logit(torch.cat(values).clamp(-NEARLY_SURE, NEARLY_SURE)),
         torch.cat([some.outcomes for some in samples]),
-        torch.cat([torch.full_like(some.outcomes, 1 / len(some)) for some in samples]),
     )
     scale(factor)
     return factor
 
 
-def best_factor(logits: Tensor, outcomes: Tensor, weights: Tensor) -> float:
-    """The factor on log odds under which outcomes are likeliest, between `LEAST` and `MOST`.
+def best_factor(logits: Tensor, outcomes: Tensor) -> float:
+    """The likeliest factor on log odds, between `LEAST` and `MOST`, given these outcomes and a
+    normal prior around 1 of variance 4 / `PRIOR`.
 
     Args:
-      logits: `[T]`, log odds of winning; outcomes: `[T]`, 1 or -1; weights: `[T]`.
+      logits: `[T]`, log odds of winning; outcomes: `[T]`, 1 or -1.
     """
     won = to_win_probability(outcomes.double())
 
     def slope(factor: float) -> float:
-        """Of the cross entropy, which is convex in the factor."""
+        """Of the cross entropy, which is convex in the factor, and of the prior's."""
         errors = torch.sigmoid(factor * logits.double()) - won
-        return float((weights * errors * logits).sum())
+        return float((errors * logits).sum()) + PRIOR / 4 * (factor - 1)
 
     low, high = LEAST, MOST
     for _ in range(50):

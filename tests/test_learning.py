@@ -35,6 +35,7 @@ from hex_ai.selfplay.replay import find_faults
 from hex_ai.training import fitting, run_folder
 from hex_ai.training.fitting import SETTLED_FROM
 from hex_ai.training.learning import Learner, Round
+from hex_ai.training.run_folder import RunFolder
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import (
     LearnSettings,
@@ -210,8 +211,11 @@ def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
     assert load_checkpoint(tmp_path / "run" / "network.pt.gz").network.config == first.config
     # All sizes take part at once.
     assert {done.board_size for done in rounds} == {3, 4}
+    other = tmp_path / "run" / "network.pt.gz"
     with pytest.raises(StoreError, match="another network"):
-        Learner(tmp_path / "run", as_it_is, resume=True, device=TEST_DEVICE)
+        Learner(tmp_path / "run", as_it_is, init=other, resume=True, device=TEST_DEVICE)
+    # The run knows what it began with.
+    assert not learn(tmp_path / "run", 24, as_it_is, resume=True)
 
 
 def test_a_network_grows_in_a_run_that_is_resumed_exactly(tmp_path: Path) -> None:
@@ -225,6 +229,26 @@ def test_a_network_grows_in_a_run_that_is_resumed_exactly(tmp_path: Path) -> Non
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
     grown = load_checkpoint(tmp_path / "parts" / "network.pt.gz").network
     assert grown.config == NetworkConfig(10, 4)
+
+
+def test_resume_alone_goes_on_as_the_run_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn(tmp_path / "whole", 48)
+    with Learner(tmp_path / "parts", SMALL, device=TEST_DEVICE) as learner:
+        next(learner.rounds(Length(games=48)))
+    flags = ["learn", "--out", str(tmp_path / "parts"), "--resume", "--device", TEST_DEVICE]
+    assert command(monkeypatch, capsys, *flags)[0] == 0
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    notes = json.loads((tmp_path / "parts" / "learn.json").read_text())
+    assert notes["length"] == {"games": 48, "seconds": None}
+    # Runs of older versions do not say how long they are.
+    (tmp_path / "parts" / "learn.json").write_text(json.dumps(notes | {"length": None}))
+    assert "--hours or --games" in command(monkeypatch, capsys, *flags)[1]
+    assert command(monkeypatch, capsys, *flags, "--games", "48")[0] == 0
+    for damage in ({"length": {"games": "x"}}, {"settings": {"board_sizes": [3], "x": 1}}):
+        (tmp_path / "parts" / "learn.json").write_text(json.dumps(notes | damage))
+        assert command(monkeypatch, capsys, *flags)[0] == 2
 
 
 def test_folders_that_cannot_be_gone_on_with_are_refused(tmp_path: Path) -> None:
@@ -360,6 +384,25 @@ def test_a_state_with_code_in_it_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         Learner(tmp_path / "run", SMALL, resume=True, device=TEST_DEVICE)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_damaged_states_are_named(tmp_path: Path) -> None:
+    """Torch has many ways to say that a file is damaged, depending on where."""
+    learn(tmp_path / "run", 12)
+    whole = (tmp_path / "run" / "state.pt").read_bytes()
+    draw = random.Random(0)
+    refused = 0
+    with RunFolder(tmp_path / "other") as folder:
+        for _ in range(300):
+            damaged = bytearray(whole)
+            # The first kilobytes say what the rest is.
+            damaged[draw.randrange(4000)] ^= 1 << draw.randrange(8)
+            (tmp_path / "other" / "state.pt").write_bytes(damaged)
+            try:
+                folder.load_state()
+            except StoreError:
+                refused += 1
+    assert refused > 200
 
 
 def counted(rows: int, first: int) -> Samples:
@@ -544,6 +587,12 @@ def test_stored_games_alone_teach(
     one = ["train", str(waits), "--out", str(path), "--passes", "0.1"]
     assert command(monkeypatch, capsys, *one, folders[0])[0] == 0
     assert "holds no games" in command(monkeypatch, capsys, *one)[1]
+    # Games of several sizes in one folder are told apart.
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for number, folder in enumerate(folders):
+        write_shard(mixed, number, list(read_games(Path(folder))))
+    assert command(monkeypatch, capsys, "train", str(mixed), *one[2:])[0] == 0
     # Nor do games that no search was needed for teach anything.
     blind = [
         GameRecord(**vars(game) | {"search": np.zeros_like(game.search)})

@@ -463,8 +463,9 @@ def test_a_match_that_breaks_off_keeps_its_games(
 
 @pytest.mark.parametrize("way", ["policy", "3,2", "12", "0.02s", "level1", "level7"])
 def test_every_way_of_a_network_plays_whole_games(way: str, tmp_path: Path) -> None:
-    path = tmp_path / "net.pt"
+    path = tmp_path / "a@b.pt"
     save_checkpoint(path, network())
+    assert make_player(str(path), PlayerOptions()).name == str(path)
     player = make_player(f"{path}@{way}", PlayerOptions())
     score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 6))
     assert len(score.games) == 6

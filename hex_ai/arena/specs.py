@@ -18,6 +18,7 @@ from hex_ai.errors import SettingError
 from hex_ai.inference.checkpoint import load_checkpoint
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.levels import level
+from hex_ai.inference.move_choice import HOTTEST
 from hex_ai.selfplay.selfplay_engine import default_model_path
 
 DEFAULT_WIDTHS = (3, 2)
@@ -48,8 +49,8 @@ class PlayerOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise SettingError(f"temperature {self.temperature} is not a number from 0 on")
+        if not 0 <= self.temperature <= HOTTEST:
+            raise SettingError(f"temperature {self.temperature} is not between 0 and {HOTTEST:g}")
         if not 0 < self.move_seconds <= MOST_SECONDS:
             raise SettingError(
                 f"{self.move_seconds:g} seconds a move are not above 0 and at most {MOST_SECONDS}"
@@ -78,7 +79,7 @@ def make_player(text: str, options: PlayerOptions) -> Player:
 
 def _network_player(text: str, options: PlayerOptions) -> Player:
     name, at, way = text.rpartition("@")
-    if not at:
+    if not at or Path(text).is_file():
         name, way = text, ",".join(map(str, DEFAULT_WIDTHS))
     path = default_model_path() if name == "shipped" else Path(name)
     chosen = _way(text, way, options.temperature)

@@ -3,7 +3,7 @@
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -32,10 +32,17 @@ from hex_ai.training.fitting import SETTLED_FROM, FitReport, FitSettings, fit_ga
 from hex_ai.training.growth import NEW_NETWORK, shaped
 from hex_ai.training.learning import Learner, Round
 from hex_ai.training.run_folder import read_notes
-from hex_ai.training.schedule import LearnSettings, Length
+from hex_ai.training.schedule import LearnSettings, Length, settings_of_run
 
 DEFAULTS = LearnSettings()
 
+HOUR = Length(seconds=3600)
+
+BOARD_SIZES = f"ascending; default: {','.join(map(str, DEFAULTS.board_sizes))}"
+GAMES_PER_ROUND = f"played before the next weights are learnt; default: {DEFAULTS.games_per_round}"
+REUSE = f"times a sample is learnt from; default: {DEFAULTS.reuse:g}"
+BATCH = f"samples a step; default: {DEFAULTS.batch}"
+LEARNING_RATE = f"at the start; default: {DEFAULTS.learning_rate:g}"
 GROWS = "; --init grows to it"
 CHANNELS = f"of the network; default: {NEW_NETWORK.channels}, or as --init{GROWS}"
 BLOCKS = f"of the network; default: {NEW_NETWORK.blocks}, or as --init{GROWS}"
@@ -43,44 +50,46 @@ BLOCKS = f"of the network; default: {NEW_NETWORK.blocks}, or as --init{GROWS}"
 
 def learn(
     output: Annotated[Path, typer.Option("--out", help="folder of the run")],
-    board_sizes: Annotated[str, typer.Option(help="ascending, with commas between")] = ",".join(
-        map(str, DEFAULTS.board_sizes)
-    ),
+    board_sizes: Annotated[str | None, typer.Option(help=BOARD_SIZES)] = None,
     hours: Annotated[float | None, typer.Option(help="to learn for; default: 1")] = None,
     games: Annotated[int | None, typer.Option(help="to play, instead of a time")] = None,
-    resume: Annotated[bool, typer.Option(help="go on with the run in --out")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="go on with the run in --out, with its settings and its length")
+    ] = False,
     init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
     search_widths: Annotated[
         str | None, typer.Option(help="of the self-play search; default: by board size")
     ] = None,
     channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
     blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
-    games_per_round: Annotated[
-        int, typer.Option(help="played before the next weights are learnt")
-    ] = DEFAULTS.games_per_round,
-    reuse: Annotated[float, typer.Option(help="times a sample is learnt from")] = DEFAULTS.reuse,
-    batch: Annotated[int, typer.Option(help="samples a step")] = DEFAULTS.batch,
-    learning_rate: Annotated[float, typer.Option(help="at the start")] = DEFAULTS.learning_rate,
-    seed: Annotated[int, typer.Option(help="of weights, games and batches")] = 0,
+    games_per_round: Annotated[int | None, typer.Option(help=GAMES_PER_ROUND)] = None,
+    reuse: Annotated[float | None, typer.Option(help=REUSE)] = None,
+    batch: Annotated[int | None, typer.Option(help=BATCH)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=LEARNING_RATE)] = None,
+    seed: Annotated[int | None, typer.Option(help="of weights, games and batches")] = None,
     games_in_flight: Annotated[
         int | None, typer.Option(help="games that share batches; default: by device")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Learn by self-play, from nothing or from a checkpoint."""
-    settings = LearnSettings(
-        board_sizes=numbers(board_sizes),
-        search_widths=None if search_widths is None else parse_widths(search_widths),
-        channels=channels,
-        blocks=blocks,
-        games_per_round=games_per_round,
-        reuse=reuse,
-        batch=batch,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    hours = 1.0 if hours is None and games is None else hours
-    length = Length(games, None if hours is None else hours * 3600)
+    asked: dict[str, Any] = {
+        "board_sizes": None if board_sizes is None else numbers(board_sizes),
+        "search_widths": None if search_widths is None else parse_widths(search_widths),
+        "channels": channels,
+        "blocks": blocks,
+        "games_per_round": games_per_round,
+        "reuse": reuse,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    settings, length = _begun(output if resume else None)
+    settings = replace(settings, **{name: v for name, v in asked.items() if v is not None})
+    if hours is not None or games is not None:
+        length = Length(games, None if hours is None else hours * 3600)
+    elif length is None:
+        raise SettingError("--resume: the run does not say how long it is: want --hours or --games")
     learner = Learner(
         output,
         settings,
@@ -96,6 +105,12 @@ def learn(
         err.print(f"stopped; --resume goes on with {output}")
         raise
     out.print(f"{learner.progress.games} games; the network is {learner.folder.network_path}")
+
+
+def _begun(folder: Path | None) -> tuple[LearnSettings, Length | None]:
+    """How the run in a folder was begun, if one was; else how runs begin where nothing is said."""
+    notes = None if folder is None else read_notes(folder)
+    return (DEFAULTS, HOUR) if notes is None else settings_of_run(notes)
 
 
 def _learn_shown(learner: Learner, length: Length, curves: Curves) -> None:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# The highest temperature that moves are drawn at; far above it noise would drown the rules.
+HOTTEST = 1e6
+
 # How strongly search values move the improved policy (c').
 POLICY_VALUE_WEIGHT = 16.0
 

@@ -156,11 +156,17 @@ def _waits(folder: Path) -> bool:
 
 
 def _by_use(games: list[GameRecord]) -> Iterator[tuple[bool, list[GameRecord]]]:
-    """Games to learn from, and those kept apart; neither is ever empty."""
-    for apart in (False, True):
-        some = [g for g in games if (g.game_id % MEASURED_EVERY == MEASURED_EVERY - 1) == apart]
-        if some:
-            yield apart, some
+    """Games to learn from, and those kept apart, of one board size each; never none."""
+    for size in sorted({game.board_size for game in games}):
+        for apart in (False, True):
+            some = [
+                game
+                for game in games
+                if game.board_size == size
+                and (game.game_id % MEASURED_EVERY == MEASURED_EVERY - 1) == apart
+            ]
+            if some:
+                yield apart, some
 
 
 def _measure(network: nn.Module, measured: Sequence[Samples]) -> Losses:

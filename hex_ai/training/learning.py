@@ -152,6 +152,8 @@ class Learner:
         Closing the iterator, or an exception, gives up the round under way; a resume plays it
         again.
         """
+        self.notes["length"] = asdict(length)
+        self.folder.write_notes(self.notes)
         length_of_round = 0.0
         while True:
             # A round that would end further beyond the end than it begins before it is left out.
@@ -168,7 +170,10 @@ class Learner:
         state, notes = self.folder.load_state(), self.folder.read_notes()
         self._require_whole(state, notes, resume)
         torch.manual_seed(self.settings.seed)
-        network, origin = _first_network(self.settings, init)
+        if state is None or notes is None:
+            network, origin = _first_network(self.settings, init)
+        else:
+            network, origin = _network_of_run(notes, init)
         self.trainer = Trainer(
             network.to(self.device),
             self.settings.learning_rate,
@@ -182,6 +187,7 @@ class Learner:
                 "config": config_of(network),
             },
             "plan": self.plan.to_json(),
+            "length": None if notes is None else notes.get("length"),
             "rounds": [],
         }
         if notes is not None:
@@ -225,9 +231,10 @@ class Learner:
 
     def _compare(self, notes: Mapping[str, Any]) -> None:
         """Settings must be those of the run; a plan may change, at the price of other bits."""
-        for name, value in self.notes["settings"].items():
-            before = notes["settings"].get(name)
-            if before != value:
+        shape = notes["network"]["config"]
+        for name, value in self.settings.to_json().items():
+            before = shape.get(name, notes["settings"].get(name))
+            if before != value and not (name in shape and value is None):
                 raise StoreError(
                     f"{self.folder.path}: {name} is {before!r} in this run, not {value!r}"
                 )
@@ -367,6 +374,13 @@ def _first_network(settings: LearnSettings, init: Path | None) -> tuple[nn.Modul
         raise CheckpointError(f"{init}: only a {HexNetwork.__name__} can be learnt with")
     network = shaped(checkpoint.network, settings.channels, settings.blocks)
     return network.requires_grad_(True), checkpoint.digest
+
+
+def _network_of_run(notes: Mapping[str, Any], init: Path | None) -> tuple[nn.Module, str | None]:
+    """A network of the shape of a run's, and the digest of the one it began with, if it did with
+    `init`."""
+    origin = notes["init"] if init is None else load_checkpoint(init).digest
+    return shaped(None, **notes["network"]["config"]), origin
 
 
 def _agreement(games: list[GameRecord]) -> float:

@@ -40,6 +40,12 @@ LEARN_VERSION = 1
 # What others read of a row about a round.
 ROW_PARTS = {"games", "samples", "evaluations", "seconds", "network"}
 
+# What torch raises for a damaged file, depending on where the damage is.
+_DAMAGES = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError),
+    *(AttributeError, AssertionError),
+)
+
 _CHECKPOINT = re.compile(r"games-([0-9]{9,})\.pt\.gz")
 
 
@@ -111,7 +117,7 @@ class RunFolder:
             return None
         except OSError as error:
             raise _failed(path, error) from error
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
+        except _DAMAGES as error:
             raise StoreError(f"{path}: damaged, cannot go on from it") from error
         if not isinstance(state, dict) or state.get("version") != LEARN_VERSION:
             raise StoreError(f"{path}: not of version {LEARN_VERSION}, which this package reads")
@@ -199,10 +205,19 @@ def _is_whole(notes: dict[str, Any]) -> bool:
     rounds = notes.get("rounds")
     return (
         all(isinstance(notes.get(part), dict) for part in ("settings", "network", "plan"))
+        and _is_shape(notes["network"].get("config"))
         and isinstance(notes["settings"].get("board_sizes"), list)
         and "init" in notes
         and isinstance(rounds, list)
         and all(isinstance(row, dict) and row.keys() >= ROW_PARTS for row in rounds)
+    )
+
+
+def _is_shape(config: Any) -> bool:
+    return (
+        isinstance(config, dict)
+        and config.keys() == {"channels", "blocks"}
+        and all(type(value) is int for value in config.values())
     )
 
 

@@ -99,6 +99,23 @@ class Length:
         return max(spent / whole for spent, whole in shares if whole is not None)
 
 
+def settings_of_run(notes: Mapping[str, Any]) -> tuple[LearnSettings, Length | None]:
+    """How a run was begun, by its `learn.json`; the length only where that was noted.
+
+    Raises:
+      SettingError: what is there cannot be meant.
+    """
+    named = notes["settings"] | notes["network"]["config"]
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in named.items()
+    }
+    length = notes.get("length")
+    try:
+        return LearnSettings(**values), None if length is None else Length(**length)
+    except TypeError as error:
+        raise SettingError(f"the run's learn.json: {error}") from error
+
+
 def learning_rate(settings: LearnSettings, done: float) -> float:
     """The rate after this share of the run."""
     cosine = 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))

@@ -50,12 +50,12 @@ class SearchSettings:
 
     Attributes:
       tree: how leaves are chosen.
-      leaves: leaves a game sends a round at most; more fill batches better and aim worse.
+      leaves: leaves a game sends a round at most; a small tree sends fewer.
       max_nodes: nodes that all games together keep at most; the search stops when they are there.
     """
 
     tree: TreeSettings = field(default_factory=TreeSettings)
-    leaves: int = 16
+    leaves: int = 64
     max_nodes: int = 200_000
 
     def __post_init__(self) -> None:
@@ -321,10 +321,11 @@ class TimedSearch:
 def _descents(game: _Game, wanted: int) -> list[Descent]:
     """Up to `wanted` descents to nodes not evaluated yet, and what was met on the way to them.
 
-    A small tree sends few: they could not but get in each other's way.
+    More fill batches better and aim worse: in a small tree they get in each other's way.
     """
     tree = game.tree
-    wanted = min(wanted, 1 + len(tree.nodes) // 4)
+    nodes = len(tree.nodes)
+    wanted = min(wanted, 1 + nodes // 4, 16 + nodes // 64)
     found: list[Descent] = []
     seen: set[int] = set()
     attempts = 2 * wanted

@@ -15,11 +15,12 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends without an error.
 
     The new content is on the disk before its name is, so that even a power cut leaves the old file
-    or the whole new one.
+    or the whole new one. Of a symbolic link, the file that it points to is replaced.
 
     Raises:
       OSError: the file cannot be written; nothing of it is left.
     """
+    path = Path(os.path.realpath(path))
     draft = path.with_name(DRAFT_PATTERN.replace("*", secrets.token_hex(8)))
     try:
         with open(draft, "xb") as file:

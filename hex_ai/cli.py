@@ -2,10 +2,14 @@
 
 import os
 import signal
+import sys
 
 
 def main() -> None:
     """Runs the command, see `hex_ai.app`; Ctrl-C while it loads ends it, with nothing to lose."""
+    # Whoever starts it with these closed wants to hear nothing.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
     from hex_ai.app import run
 

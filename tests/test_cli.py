@@ -4,18 +4,21 @@ Run in this process where that is possible. Everything is seeded.
 """
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from hex_ai import __version__, cli
+from hex_ai import __version__, cli, commands
 from hex_ai.bench import MODES
 from hex_ai.board_text import board_text
 from hex_ai.formats.games import game_of, read_line
@@ -25,9 +28,13 @@ from hex_ai.game.notation import cell_name
 from hex_ai.inference.checkpoint import save_checkpoint
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
-from hex_ai.selfplay.game_store import GameStore, read_games, read_run
+from hex_ai.interrupts import Interrupted
+from hex_ai.selfplay import selfplay_engine
+from hex_ai.selfplay.game_store import GameStore, read_games, read_run, shard_paths
+from hex_ai.selfplay.lane import Lane
 from hex_ai.selfplay.records import BLUE, RED
 from hex_ai.selfplay.replay import replay
+from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "run_large_selfplay.py"
 
@@ -132,7 +139,63 @@ def test_resume_plays_the_rest_only(folder: Path, run: Command, flags: list[str]
     assert "9 games, " in run(*more).out
     assert run("export", folder).out.startswith(before)
     refused(run(*more, "--seed", "1"), str(folder), "seed")
+    summary = (folder / "summary.json").read_bytes()
     refused(run(*flags, "--out", folder, "--resume"), str(folder), "6")
+    # Neither that nor a run that is complete already takes away what was measured.
+    assert run(*more).status == 0
+    assert (folder / "summary.json").read_bytes() == summary
+    assert run("verify", folder).out == "9 games, no faults, complete\n"
+
+
+def test_a_run_of_another_version_is_not_gone_on_with(
+    folder: Path, run: Command, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selfplay_engine, "__version__", "99")
+    refused(run(*flags, "--out", folder, "--resume"), str(folder), __version__, "99")
+
+
+def test_lack_of_memory_names_what_takes_it(
+    run: Command, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: Lane) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 99 bytes")
+
+    monkeypatch.setattr(Lane, "step", step)
+    refused(run(*flags, "--games-in-flight", 5), "out of memory", "5 games in flight", "3,2")
+
+
+def test_what_is_no_regular_file_is_written_to_and_stays(run: Command, tmp_path: Path) -> None:
+    drawing, link, pipe = (tmp_path / name for name in ("a.svg", "link.svg", "pipe"))
+    drawing.write_text("old")
+    link.symlink_to(drawing)
+    assert run("show", "#3,a1b2a3", "--svg", link).status == 0
+    assert link.is_symlink()
+    assert drawing.read_text().startswith("<svg")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert run("show", "#3,a1b2a3", "--svg", pipe).status == 0
+    assert os.read(reader, 4) == b"<svg"
+    os.close(reader)
+    assert pipe.is_fifo()
+    refused(run("show", "#3,a1b2a3", "--svg", tmp_path), str(tmp_path))
+
+
+def test_names_with_brackets_are_said_as_they_are(
+    run: Command, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(SelfPlayEngine, "generate_games", stop)
+    ended = run(*flags, "--out", tmp_path / "games[lr=0.1][/x]")
+    assert ended.status == 130
+    assert f"{tmp_path}/games[lr=0.1][/x], --resume" in ended.err
+
+
+def test_closed_standard_streams_are_no_error() -> None:
+    command = [sys.executable, "-c", "from hex_ai.cli import main; main()", "--version"]
+    closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command]
+    assert subprocess.run(closed, check=False).returncode == 0
 
 
 def test_show_draws_the_board(run: Command, folder: Path) -> None:
@@ -362,11 +425,34 @@ def test_bad_flags_of_selfplay_are_named(
         ("bench --board-size 2 --runtime eager --channels 8 --blocks 1", "2"),
         ("bench --model x --channels 8", "--model"),
         ("bench --channels 1", "channels"),
+        ("bench --channels 0", "channels"),
+        ("bench --json /nowhere/bench.json", "/nowhere/bench.json"),
+        ("selfplay --temperature 1e308", "1e+308"),
         ("bench --device bogus", "bogus"),
     ],
 )
 def test_other_bad_commands_are_named(bad: str, named: str, run: Command) -> None:
     refused(run(*bad.split()), named)
+
+
+def test_a_run_that_ends_while_it_is_verified_lacks_nothing(
+    run: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = folder / "summary.json"
+    text = summary.read_text()
+    summary.unlink()
+
+    def listed(path: Path) -> list[Path]:
+        summary.write_text(text.replace('"num_games": 6', '"num_games": 9'))
+        return shard_paths(path)
+
+    monkeypatch.setattr(commands.games, "shard_paths", listed)
+    assert run("verify", folder).out == "6 games, no faults, not finished yet\n"
+
+
+def test_a_folder_may_have_any_name(run: Command, folder: Path) -> None:
+    other = folder.rename(folder.with_name("run#2"))
+    assert run("show", other).status == 0
 
 
 def test_verify_finds_planted_faults(run: Command, folder: Path) -> None:

@@ -19,7 +19,14 @@ from test_selfplay_modes import print_of
 
 from hex_ai.errors import HexAIError, RecordError, StoreError
 from hex_ai.selfplay import game_store
-from hex_ai.selfplay.game_store import GameStore, load_games, read_games, read_run, shard_paths
+from hex_ai.selfplay.game_store import (
+    GameStore,
+    load_games,
+    lock_folder,
+    read_games,
+    read_run,
+    shard_paths,
+)
 from hex_ai.selfplay.lane import SelfPlaySettings
 from hex_ai.selfplay.lanes import Lanes
 from hex_ai.selfplay.record_table import from_table, games_of, to_table
@@ -217,6 +224,17 @@ def test_a_writer_in_another_process_is_noticed_until_it_ends(tmp_path: Path) ->
         other.kill()
         other.wait()
     GameStore(tmp_path, RUN, resume=True).close()
+
+
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(StoreError, match=r"\.lock: Function not implemented"):
+        lock_folder(tmp_path)
 
 
 def test_folders_that_cannot_be_written_are_named(

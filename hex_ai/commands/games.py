@@ -64,6 +64,8 @@ def verify(folder: Folder) -> None:
     if run is None:
         raise StoreError(f"{folder}: holds no run")
     faults, seen, is_foreign = [], set[int](), _foreign_to(folder, run)
+    # Before the shards: a run that ends meanwhile would have more of them than were listed.
+    summary = read_summary(folder)
     for path in shard_paths(folder):
         games = read_shard(path)
         faults += find_faults(games)
@@ -75,7 +77,6 @@ def verify(folder: Folder) -> None:
             if game.board_size != run["settings"].get("board_size"):
                 faults.append(f"game {game.game_id}: of another board size")
             seen.add(game.game_id)
-    summary = read_summary(folder)
     if summary is not None:
         wanted = range(summary["first_game"], summary["first_game"] + summary["num_games"])
         faults += [f"game {game_id}: missing" for game_id in wanted if game_id not in seen]

@@ -18,14 +18,10 @@ from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.tuning import plan_for, remember, tune
 from hex_ai.report_text import bench_lines, bench_table
-from hex_ai.selfplay.game_store import (
-    write_json,
-)
+from hex_ai.selfplay.game_store import require_writable, write_json
 from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.selfplay_engine import (
-    DEFAULT_GAMES_IN_FLIGHT,
-    default_model_path,
-)
+from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT, default_model_path
+from hex_ai.training.growth import shape_like
 
 # Numbers of games in flight to draw a curve of games a second through.
 PLOTTED_FLIGHTS = {"cpu": (1, 4, 16, 64, 256), "cuda": (16, 128, 1024, 4096, 16384)}
@@ -70,19 +66,21 @@ def bench(
     )
     if plot is not None:
         require_plots(plot)
+    if json_file is not None:
+        require_writable(json_file)
     if channels is None and blocks is None:
         network = load_checkpoint(model or default_model_path()).network
     else:
         torch.manual_seed(seed)
-        network = HexNetwork(NetworkConfig(channels or 64, blocks or 6))
+        network = HexNetwork(shape_like(NetworkConfig(), channels, blocks))
     plan = plan_for(network, device, runtime, precision)
     with err.status("") if err.is_terminal else nullcontext() as status:
         report = run_bench(network, plan, settings, status.update if status else ignore)
-    if json_file is not None:
-        write_json(json_file, report)
     out.print(bench_table(report))
     for line in bench_lines(report):
         out.print(line)
+    if json_file is not None:
+        write_json(json_file, report)
     if plot is not None:
         for path in draw_bench(report, plot):
             say(str(path))

@@ -19,8 +19,10 @@ class _Output(Console):
 
 
 # A table needs its width also where nobody tells how wide the terminal is.
-out = _Output(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 100)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = _Output(
+    soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 100
+)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 def run_safely(command: Callable[[], Any]) -> int:

@@ -12,9 +12,7 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.interrupts import Interrupted
 from hex_ai.progress import progress_shown
 from hex_ai.report_text import summary_lines
-from hex_ai.selfplay.game_store import (
-    write_json,
-)
+from hex_ai.selfplay.game_store import read_summary, write_json
 from hex_ai.selfplay.records import RED, GameRecord
 from hex_ai.selfplay.replay import replay
 from hex_ai.selfplay.selfplay_engine import (
@@ -107,7 +105,8 @@ def play_and_report(engine: SelfPlayEngine, num_games: int, first_game: int = 0)
         raise
     report: dict[str, Any] = {"first_game": first_game, "num_games": num_games}
     games, stats = summary.to_json(), engine.get_performance_stats()
-    if folder is not None:
+    # Where nothing was left to play, the sitting that ended the run has said how fast it was.
+    if folder is not None and (last is not None or read_summary(folder) is None):
         write_json(folder / "summary.json", report | {"games": games, "performance": stats})
     if last is not None:
         print_game(last)

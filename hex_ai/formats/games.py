@@ -101,7 +101,7 @@ def find_game(source: str, game_id: int = 0) -> PlayedGame:
     """
     if source.lower().endswith(FILE_ENDINGS):
         return _from_file(Path(source), game_id)
-    if "#" in source:
+    if "#" in source and not os.path.isdir(source):
         return read_line(source)
     for record in read_games(source):
         if record.game_id == game_id:

@@ -138,14 +138,13 @@ def _require_hex(text: str, game: Property | None) -> None:
 def _size(text: str, item: Property | None) -> int:
     if item is None:
         return DEFAULT_SIZE
-    place = place_name(text, item.places[0])
-    match = _SIZE.fullmatch(item.values[0].strip())
-    if match is None:
-        raise NotationError(f"{place}: {short(item.values[0])} is not a board size")
     try:
+        match = _SIZE.fullmatch(item.values[0].strip())
+        if match is None:
+            raise NotationError(f"{short(item.values[0])} is not a board size")
         return square_size(*match.groups())
     except NotationError as error:
-        raise NotationError(f"{place}: {error}") from error
+        raise NotationError(f"{place_name(text, item.places[0])}: {error}") from error
 
 
 def _result(value: str) -> tuple[int | None, str]:

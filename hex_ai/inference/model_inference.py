@@ -371,7 +371,7 @@ class ModelInference:
         """
         if isinstance(error, NetworkError):
             raise error
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not out_of_memory(error):
             reason = " ".join(str(error).split()) or type(error).__name__
             raise NetworkError(f"the network failed: {reason[:300]}") from error
         smaller = tuple(shape for shape in self.plan.shapes if shape < failed)
@@ -380,6 +380,12 @@ class ModelInference:
         log.warning("out of memory with batches of %d: going on with %d", failed, smaller[-1])
         self.plan = self.plan.with_shapes(smaller)
         return smaller
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how Python, torch on a GPU or torch on a CPU says that memory is short."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "allocate memory" in str(error)
 
 
 def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:

@@ -4,6 +4,7 @@ A shard appears under its name only when it is whole and on the disk, so whateve
 process, the games of the shards are exactly those that were stored.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -74,8 +75,6 @@ class GameStore:
             require_no_run(self.folder)
         else:
             _require_same(self.folder, known, run)
-            # Until this sitting has ended, the summary of the last one would be wrong.
-            (self.folder / "summary.json").unlink(missing_ok=True)
         self.finished = {game_id for path in shards for game_id in _ids(path)}
         self._next_shard = 1 + max((_shard_number(path) for path in shards), default=-1)
 
@@ -88,6 +87,21 @@ class GameStore:
     def close(self) -> None:
         """Lets the next writer in."""
         self._lock.close()
+
+    def missing(self, ids: range) -> Iterator[int]:
+        """Those of the games asked for that are not stored. If there are any, the summary that an
+        earlier sitting has left is wrong from now on, and goes.
+
+        Raises:
+          StoreError: a game is stored that was not asked for.
+        """
+        stray = sorted(game_id for game_id in self.finished if game_id not in ids)
+        if stray:
+            raise StoreError(f"{self.folder}: holds game {stray[0]}, which was not asked for")
+        if len(ids) > len(self.finished):
+            (self.folder / "summary.json").unlink(missing_ok=True)
+        finished = frozenset(self.finished)
+        return (game_id for game_id in ids if game_id not in finished)
 
     def write(self, games: Sequence[GameRecord]) -> None:
         """Stores games as one more shard. When this returns, they are there for good.
@@ -229,8 +243,15 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text whole or not at all. Raises `StoreError` if it cannot be written."""
+    """Writes a text whole or not at all; to a pipe or a terminal as it comes.
+
+    Raises:
+      StoreError: it cannot be written.
+    """
     try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(text.encode())
+            return
         with atomic_file(path) as file:
             file.write(text.encode())
     except OSError as error:
@@ -244,6 +265,9 @@ def require_writable(path: Path) -> None:
     """
     try:
         open(path, "ab").close()
+        if path.is_file() and not os.access(path.resolve().parent, os.W_OK):
+            # The new file is made beside it, and takes its place.
+            raise PermissionError(errno.EACCES, "no new file can be made in its folder")
     except OSError as error:
         raise _failed(path, error) from error
 
@@ -263,10 +287,16 @@ def lock_folder(folder: Path) -> BinaryIO:
     except BlockingIOError as error:
         file.close()
         raise StoreError(f"{folder}: another process is writing here") from error
+    except OSError as error:  # a file system without locks
+        file.close()
+        raise _failed(folder / ".lock", error) from error
     return file
 
 
 def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -> None:
+    before, now = known.get("package_version"), wanted.get("package_version")
+    if before != now:
+        raise StoreError(f"{folder}: was made by hex_ai {before}, not {now}")
     for part in _RUN_PARTS:
         before, now = known[part], wanted[part]
         for name in sorted(now):

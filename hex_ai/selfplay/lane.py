@@ -22,7 +22,7 @@ from hex_ai.inference.fixed_tree_search import (
     build_search_tree_with_collection,
     check_widths,
 )
-from hex_ai.inference.move_choice import exact_sum, gumbel_noise, top_moves
+from hex_ai.inference.move_choice import HOTTEST, exact_sum, gumbel_noise, top_moves
 from hex_ai.inference.position_collector import Collector
 from hex_ai.selfplay.host_copies import to_device, to_host
 from hex_ai.selfplay.openings import (
@@ -72,8 +72,8 @@ class SelfPlaySettings:
             raise SettingError(f"board size {self.board_size} is outside {MIN_SIZE} to {MAX_SIZE}")
         if not 0 <= self.seed < 2**63:
             raise SettingError(f"seed {self.seed} is outside 0 to 2^63 - 1")
-        if self.temperature is not None and not 0 <= self.temperature < math.inf:
-            raise SettingError(f"temperature {self.temperature} is not a number from 0 on")
+        if self.temperature is not None and not 0 <= self.temperature <= HOTTEST:
+            raise SettingError(f"temperature {self.temperature} is not between 0 and {HOTTEST:g}")
         if not self.value_weight >= 0:
             raise SettingError(f"value weight {self.value_weight} is not a number from 0 on")
         check_opening(self.opening)

@@ -3,12 +3,13 @@
 import ctypes
 import queue
 import threading
-from collections.abc import Generator, Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
 from hex_ai.errors import SettingError
+from hex_ai.inference.model_inference import out_of_memory
 from hex_ai.inference.position_collector import (
     Collector,
     Evaluator,
@@ -111,15 +112,30 @@ class Lanes:
     def _play_lane(
         self, collector: Collector, ids: GameIds, slots: int
     ) -> Generator[list[GameRecord], None, None]:
-        lane = Lane(self.settings, collector, ids, slots, self.device, self.network)
+        with self._room_for(slots):
+            lane = Lane(self.settings, collector, ids, slots, self.device, self.network)
         self.watcher.started(lane)
         while len(lane):
             before = lane.searches
-            games = lane.step()
+            with self._room_for(slots):
+                games = lane.step()
             self.model.check()
             self.searches += lane.searches - before
             self.watcher.stepped(lane)
             yield games
+
+    @contextmanager
+    def _room_for(self, slots: int) -> Iterator[None]:
+        """Says what takes so much memory where it does not suffice."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            widths = ",".join(map(str, self.settings.search_widths))
+            raise SettingError(
+                f"out of memory with {slots} games in flight and search widths {widths}"
+            ) from error
 
     def _play_threads(self, ids: GameIds) -> Generator[list[GameRecord], None, None]:
         """One thread a lane; this one passes on what they finish and the first error."""

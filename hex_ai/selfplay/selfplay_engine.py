@@ -265,17 +265,16 @@ class SelfPlayEngine:
 
     def _generate_stored(self, folder: Path, ids: range) -> Generator[GameRecord, None, None]:
         """Plays what the folder lacks of `ids`; yields games once their shard is closed."""
-        with GameStore(folder, self.run_description(), resume=self._resume) as store:
-            stray = sorted(game_id for game_id in store.finished if game_id not in ids)
-            if stray:
-                raise StoreError(f"{folder}: holds game {stray[0]}, which was not asked for")
-            missing = (game_id for game_id in ids if game_id not in store.finished)
-            with closing(self.lanes.play(missing)) as batches, _Writer(store) as writer:
-                for games in batches:
-                    writer.add(games)
-                    yield from writer.stored()
-                writer.finish()
+        with (
+            GameStore(folder, self.run_description(), resume=self._resume) as store,
+            closing(self.lanes.play(store.missing(ids))) as batches,
+            _Writer(store) as writer,
+        ):
+            for games in batches:
+                writer.add(games)
                 yield from writer.stored()
+            writer.finish()
+            yield from writer.stored()
 
 
 class _Writer:

@@ -12,6 +12,7 @@ beyond it is put right on resume.
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,9 @@ class RunFolder:
         """
         path = self.path / "state.pt"
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch, about what a damaged file names
+                state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             return None
         except OSError as error:

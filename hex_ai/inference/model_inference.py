@@ -40,7 +40,7 @@ from hex_ai.inference.inference_plan import (
 )
 from hex_ai.inference.network import for_inference, in_precision
 from hex_ai.inference.probe import probe_positions
-from hex_ai.inference.runtimes import forward_of
+from hex_ai.inference.runtimes import forward_of, out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -380,12 +380,6 @@ class ModelInference:
         log.warning("out of memory with batches of %d: going on with %d", failed, smaller[-1])
         self.plan = self.plan.with_shapes(smaller)
         return smaller
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is how Python, torch on a GPU or torch on a CPU says that memory is short."""
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "allocate memory" in str(error)
 
 
 def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:

@@ -101,3 +101,9 @@ def _compiled(network: nn.Module, on_gpu: bool) -> Any:
             return compiled(planes)
 
     return forward
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how Python, torch on a GPU or torch on a CPU says that memory is short."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "allocate memory" in str(error)

@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 import torch
 
 from hex_ai.errors import SettingError
-from hex_ai.inference.model_inference import out_of_memory
 from hex_ai.inference.position_collector import (
     Collector,
     Evaluator,
     GlobalPositionCollector,
     PositionCollector,
 )
+from hex_ai.inference.runtimes import out_of_memory
 from hex_ai.selfplay.lane import Lane, SelfPlaySettings
 from hex_ai.selfplay.records import GameRecord
 

@@ -6,8 +6,9 @@
 Value: positions of the games in bins of the chance of winning that the network gives its mover,
 against the share of them that the mover went on to win. Policy: the probability that the network
 gives its favourite move, against what the improved policy of the search, which it learns, gives
-that move on average; and against the share of positions in which the search chose it, too.
-Positions of one game are not independent, so points scatter more than their number says.
+that move on average; and against the share of positions in which it is the improved policy's
+favourite, too. Positions of one game are not independent, so points scatter more than their number
+says.
 """
 
 import argparse
@@ -94,7 +95,7 @@ def main() -> None:
         value_points, policy_points = bins(chances, won), bins(likely, given)
         draw(left, value_points, "won", full=True)
         draw(right, policy_points, "mean of the improved policy", full=True)
-        draw(right, bins(likely, chosen), "share chosen", full=False)
+        draw(right, bins(likely, chosen), "share where it is its favourite", full=False)
         right.legend(loc="lower right")
         for what, points in (("value", value_points), ("policy", policy_points)):
             error = sum(abs(said - came) * count for said, came, count in points)

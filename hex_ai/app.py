@@ -16,7 +16,7 @@ from hex_ai.htp.command import htp
 
 app = typer.Typer(
     name="hex-ai",
-    help="Self-play games of Hex, made fast.",
+    help="Hex: fast self-play, learning from it, matches, and an engine to play against.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -44,7 +44,7 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="say it, and end")
     ] = False,
 ) -> None:
-    """Self-play games of Hex, made fast."""
+    """Hex: fast self-play, learning from it, matches, and an engine to play against."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 

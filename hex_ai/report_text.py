@@ -23,9 +23,11 @@ def summary_lines(games: dict[str, Any], stats: dict[str, Any]) -> list[str]:
     ]
     if set(games["ends"]) != {"join"}:
         ends = ", ".join(f"{end} {count}" for end, count in sorted(games["ends"].items()))
+        lines.append(f"ended by {ends}")
+    if games["played_on"]:
         lines.append(
-            f"ended by {ends}; {games['played_on']} games played on after somebody could have "
-            f"resigned, {games['misjudged']} of them won by the other side"
+            f"{games['played_on']} games played on after somebody could have resigned, "
+            f"{games['misjudged']} of them won by the other side"
         )
     if stats["games"]:
         lines.append(

@@ -85,8 +85,18 @@ def verify(folder: Folder) -> None:
         say(fault)
     if faults:
         raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
-    state = "complete" if summary else "not finished yet"
-    say(f"{len(seen)} games, no faults, {state}")
+    say(f"{len(seen)} games, no faults, {_state(run, summary)}")
+
+
+def _state(run: dict[str, Any], summary: dict[str, Any] | None) -> str:
+    """How far a run is. A run of learning has no summary: it can always be gone on with."""
+    if _is_of_learning(run):
+        return "of a run of learning"
+    return "complete" if summary else "not finished yet"
+
+
+def _is_of_learning(run: dict[str, Any]) -> bool:
+    return "learnt_in" in run["network"]
 
 
 def _foreign_to(folder: Path, run: dict[str, Any]) -> Callable[[GameRecord], bool]:
@@ -94,7 +104,7 @@ def _foreign_to(folder: Path, run: dict[str, Any]) -> Callable[[GameRecord], boo
 
     In a run of learning those of all its rounds may have; the round under way is not noted yet.
     """
-    if "learnt_in" not in run["network"]:
+    if not _is_of_learning(run):
         return lambda game: game.network != run["network"].get("digest")
     notes = read_notes(folder.resolve().parent.parent)
     rounds = notes["rounds"] if notes else []

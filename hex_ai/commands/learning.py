@@ -51,8 +51,8 @@ BLOCKS = f"of the network; default: {NEW_NETWORK.blocks}, or as --init{GROWS}"
 def learn(
     output: Annotated[Path, typer.Option("--out", help="folder of the run")],
     board_sizes: Annotated[str | None, typer.Option(help=BOARD_SIZES)] = None,
-    hours: Annotated[float | None, typer.Option(help="to learn for; default: 1")] = None,
-    games: Annotated[int | None, typer.Option(help="to play, instead of a time")] = None,
+    hours: Annotated[float | None, typer.Option(help="of the whole run; default: 1")] = None,
+    games: Annotated[int | None, typer.Option(help="of the whole run, at most")] = None,
     resume: Annotated[
         bool, typer.Option(help="go on with the run in --out, with its settings and its length")
     ] = False,
@@ -66,7 +66,7 @@ def learn(
     reuse: Annotated[float | None, typer.Option(help=REUSE)] = None,
     batch: Annotated[int | None, typer.Option(help=BATCH)] = None,
     learning_rate: Annotated[float | None, typer.Option(help=LEARNING_RATE)] = None,
-    seed: Annotated[int | None, typer.Option(help="of weights, games and batches")] = None,
+    seed: Annotated[int | None, typer.Option(help="of all draws; default: 0")] = None,
     games_in_flight: Annotated[
         int | None, typer.Option(help="games that share batches; default: by device")
     ] = None,

@@ -31,7 +31,8 @@ def selfplay(
     seed: Annotated[int, typer.Option(help="of all draws")] = 0,
     search_widths: Annotated[str, typer.Option(help="children kept at each level")] = "3,2",
     temperature: Annotated[
-        float | None, typer.Option(help="at every ply; default: 1.0 falling to 0.1")
+        float | None,
+        typer.Option(help="of the noise on moves; default: 1.0, falling to 0.1 at ply N"),
     ] = None,
     opening: Annotated[str, typer.Option(help="uniform, scattered, policy or empty")] = "uniform",
     swap: Annotated[bool, typer.Option(help="Blue may swap at the second ply")] = True,

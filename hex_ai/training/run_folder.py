@@ -13,6 +13,8 @@ beyond it is put right on resume.
 import pickle
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ ROW_PARTS = {"games", "samples", "evaluations", "seconds", "network"}
 # What torch raises for a damaged file, depending on where the damage is.
 _DAMAGES = (
     *(pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError),
-    *(AttributeError, AssertionError),
+    *(AttributeError, AssertionError, zipfile.BadZipFile, zlib.error, NotImplementedError),
 )
 
 _CHECKPOINT = re.compile(r"games-([0-9]{9,})\.pt\.gz")
@@ -113,6 +115,7 @@ class RunFolder:
         """
         path = self.path / "state.pt"
         try:
+            _require_sound(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of torch, about what a damaged file names
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -222,6 +225,13 @@ def _is_shape(config: Any) -> bool:
         and config.keys() == {"channels", "blocks"}
         and all(type(value) is int for value in config.values())
     )
+
+
+def _require_sound(path: Path) -> None:
+    """Compares the checksums that `torch.save` writes, and `torch.load` leaves unread."""
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile
 
 
 def _failed(path: Path, error: OSError) -> StoreError:

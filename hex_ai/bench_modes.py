@@ -149,8 +149,8 @@ class SteadyRuns:
             except _Enough:
                 pass
             finally:
-                seen = watcher.stop()
-        return clock.marks, seen
+                clock.close()
+        return clock.marks, clock.seen
 
     def finite(self, mode: str) -> dict[str, Any]:
         """Games from their first ply to their last, empty slots at the end included."""
@@ -221,6 +221,7 @@ class _Clock(LaneWatcher):
         self._lock = threading.Lock()
         self.engine: SelfPlayEngine | None = None
         self.marks: Marks = []
+        self.seen: dict[str, Any] = {}
         self._watcher = watcher
 
     def started(self, lane: Lane) -> None:
@@ -242,7 +243,12 @@ class _Clock(LaneWatcher):
         if now - self.marks[0][0] >= self._seconds:
             if len(self.marks) == 1:
                 self.marks.append((now, self._counts()))
+                self.close()
             raise _Enough
+
+    def close(self) -> None:
+        """Ends the watch, if it has not ended yet: games that are put away do not count."""
+        self.seen = self.seen or self._watcher.stop()
 
     def _counts(self) -> dict[str, Any]:
         if self.engine is None:

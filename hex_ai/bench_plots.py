@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hex_ai.errors import SettingError, StoreError
@@ -15,12 +16,13 @@ def require_plots(folder: Path) -> None:
 
     Raises:
       SettingError: matplotlib is not installed.
-      StoreError: the folder cannot be made.
+      StoreError: the folder cannot be made, or no file in it.
     """
     if find_spec("matplotlib") is None:
         raise SettingError("drawing wants matplotlib: install it, or hex_ai with its extra [plots]")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}") from error
 

@@ -31,7 +31,7 @@ def progress_shown(engine: SelfPlayEngine, games: int, console: Console) -> Iter
 def describe(stats: dict[str, Any], games: int) -> str:
     """One line about a run of `games` games, from `SelfPlayEngine.get_performance_stats`."""
     rate = stats["games_per_s"] or 0.0
-    left = (games - stats["games"]) / rate if rate else None
+    left = round((games - stats["games"]) / rate) if rate else None
     parts = [
         f"{rate:.1f} games/s",
         f"{stats['moves_per_s'] or 0.0:.0f} moves/s",
@@ -42,7 +42,7 @@ def describe(stats: dict[str, Any], games: int) -> str:
     ]
     if stats["device_utilization"] is not None:
         parts.append(f"device {stats['device_utilization']:.0%}")
-    parts.append("ETA " + ("-" if left is None else f"{left // 60:.0f}:{left % 60:02.0f}"))
+    parts.append("ETA " + ("-" if left is None else f"{left // 60}:{left % 60:02}"))
     return "  ".join(parts)
 
 

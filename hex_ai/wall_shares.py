@@ -22,9 +22,10 @@ _PART_OF_FILE = {
     "game/positions.py": "rules",
     "inference/evaluation_cache.py": "cache",
     "inference/model_inference.py": "cache",
+    "selfplay/host_copies.py": "store",
     "selfplay/records.py": "store",
 }
-_LOGGING = {"_log_ply", "_log_opening", "_records", "write", "take", "keep"}
+_LOGGING = {"_log_ply", "_log_random", "_records", "write", "take", "keep"}
 
 # Functions by which a thread is known to play or to evaluate, and what counts whole.
 _WORKING = {("selfplay/lanes.py", "_play_lane"), ("inference/position_collector.py", "_serve")}

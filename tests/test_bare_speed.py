@@ -1,17 +1,23 @@
 """Operations of a network, peak of a device, shares of the wall time."""
 
+import sys
 import threading
 import time
+import types
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from evaluators import Uniform
 from inference_toys import random_network
 from torch import Tensor
 
+from hex_ai import wall_shares
 from hex_ai.bare_speed import flops_per_row, matmul_peak, processor_name
 from hex_ai.game.positions import Positions
-from hex_ai.selfplay.lane import SelfPlaySettings
+from hex_ai.selfplay.host_copies import to_host
+from hex_ai.selfplay.lane import GameLog, Lane, SelfPlaySettings
 from hex_ai.selfplay.lanes import Lanes
 from hex_ai.wall_shares import PARTS, WallShares
 
@@ -32,6 +38,28 @@ def test_operations_are_those_of_the_layers() -> None:
 def test_the_peak_and_the_name_are_told() -> None:
     assert matmul_peak(torch.device("cpu"), torch.float32) > 1e8
     assert processor_name()
+
+
+def test_what_makes_records_counts_as_storing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the names that functions have today."""
+    for name in wall_shares._LOGGING:
+        assert hasattr(Lane, name) or hasattr(GameLog, name), name
+    seen: list[str | None] = []
+
+    def split(*_: Any, **__: Any) -> list[np.ndarray]:
+        seen.append(wall_shares.part_of(sys._getframe(1)))
+        raise InterruptedError
+
+    monkeypatch.setattr(np, "split", split)
+    working = types.FunctionType(
+        (lambda: to_host({"a": torch.ones(2, 3)})).__code__.replace(
+            co_name="_play_lane", co_filename=f"{wall_shares._PACKAGE}selfplay/lanes.py"
+        ),
+        globals(),
+    )
+    with pytest.raises(InterruptedError):
+        working()
+    assert seen == ["store"]
 
 
 class Slow(Uniform):

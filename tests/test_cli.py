@@ -180,6 +180,61 @@ def test_what_is_no_regular_file_is_written_to_and_stays(run: Command, tmp_path:
     refused(run("show", "#3,a1b2a3", "--svg", tmp_path), str(tmp_path))
 
 
+QUICK_MATCH = ["match", "random", "random", "--games", "2", "--board-size", "3", "--save"]
+
+
+def in_a_process(*arguments: str, **streams: Any) -> subprocess.Popen[str]:
+    """Runs `hex-ai` apart from this process, with standard streams of its own."""
+    code = "from hex_ai.cli import main; main()"
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, **streams)
+
+
+def test_a_result_may_go_where_the_output_goes(tmp_path: Path) -> None:
+    path = tmp_path / "both"
+    path.write_text("kept\n")
+    with path.open("a") as file, in_a_process(*QUICK_MATCH, "/dev/stdout", stdout=file) as process:
+        assert process.wait(60) == 0
+    kept, *games, result, distinct = path.read_text().splitlines()
+    assert kept == "kept"
+    assert len([read_trmph(line) for line in games]) == 2
+    assert "won" in result
+    assert "distinct" in distinct
+
+
+def test_a_reader_of_a_pipe_gets_the_result(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with (
+        subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader,
+        in_a_process(*QUICK_MATCH, str(pipe), stdout=subprocess.DEVNULL) as process,
+    ):
+        assert process.wait(60) == 0
+        assert len(reader.communicate(timeout=60)[0].splitlines()) == 2
+
+
+def test_nobody_needs_to_read_the_progress(tmp_path: Path) -> None:
+    """Each round tells a line on standard error, to a pipe that nobody reads any more."""
+    sizes = ["--board-sizes", "3", "--channels", "8", "--blocks", "1"]
+    rounds = ["--games", "12", "--games-per-round", "4", "--out", str(tmp_path / "run")]
+    with in_a_process(
+        "learn", *sizes, *rounds, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        process.stderr.close()
+        assert process.stdout
+        assert process.stdout.read().startswith("12 games; ")
+        assert process.wait(60) == 0
+    with in_a_process("export", "/nowhere", stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        process.stderr.close()
+        assert process.wait(60) == 6
+
+
+def test_one_line_is_one_game(run: Command) -> None:
+    refused(run("show", "#3,a1", "--game", 7), "#3,a1", "7")
+    assert read_line("#11") == read_line("https://hexworld.org/board/#11")
+
+
 def test_names_with_brackets_are_said_as_they_are(
     run: Command, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,6 +541,29 @@ def test_verify_finds_planted_faults(run: Command, folder: Path) -> None:
     for damaged in ("{", '{"format": "hex_ai-run", "version": 1}'):
         (folder / "run.json").write_text(damaged)
         refused(run("verify", folder), "run.json")
+
+
+def test_verify_judges_ends_by_the_settings_of_the_run(
+    run: Command, flags: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    rules = ["--stop", "resign", "--resign-threshold", 0.001, "--board-size", 5]
+    assert run(*flags, *rules, "--out", folder).status == 0
+    gave_up = sum(game.end == "resign" for game in read_games(folder))
+    assert gave_up
+    assert run("verify", folder).out == "6 games, no faults, complete\n"
+    described = read_run(folder)
+    assert described is not None
+    for change, text in (
+        ({"stop": []}, "ended by resign, in a run without that"),
+        ({"resign_threshold": 0.99}, "nobody has reason to resign"),
+        ({"board_size": 6}, "of another board size"),
+    ):
+        settings = described["settings"] | change
+        (folder / "run.json").write_text(json.dumps(described | {"settings": settings}))
+        ended = run("verify", folder)
+        assert ended.out.count(text) == (6 if "board_size" in change else gave_up)
+        assert ended.status == 7
 
 
 @pytest.mark.parametrize("command", ["export", "show"])

@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -192,6 +193,35 @@ def test_workers_take_no_interrupts_and_end_when_told_to(monkeypatch: pytest.Mon
         player.close()
         thread.join()
     assert not workers & set(active_children())
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    code = """if __name__ == "__main__":
+        import multiprocessing, time
+        import torch
+        from hex_ai.arena.foreign import OpenSpielPlayer
+        from hex_ai.arena.players import Turn
+        from hex_ai.game.positions import Positions
+        player = OpenSpielPlayer("openspiel:mcts", 10, 0)
+        player.choose(Turn(Positions.empty(2, 3), torch.arange(2), [[], []]))
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        time.sleep(60)"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        workers = [int(word) for word in parent.stdout.readline().split()]
+        parent.kill()
+    assert workers
+    with promptly():
+        while any(alive(worker) for worker in workers):
+            time.sleep(0.05)
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_processors_are_counted_where_the_system_does_not_say(

@@ -354,6 +354,31 @@ def test_a_shard_whose_columns_disagree_is_named(games: list[GameRecord], tmp_pa
             read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("column", "planted", "text"),
+    [
+        ("swapped", lambda swapped: not swapped, "swapped says otherwise"),
+        ("end", lambda _: "banana", "an end that is none of join, proven, resign"),
+        ("winner", lambda _: "green", "neither red nor blue"),
+    ],
+)
+def test_columns_about_a_whole_game_are_checked(
+    column: str,
+    planted: Callable[[Any], Any],
+    text: str,
+    games: list[GameRecord],
+    tmp_path: Path,
+) -> None:
+    (path,) = shard_paths(stored(tmp_path, games, shard=12))
+    table = pq.read_table(path)
+    place = table.schema.get_field_index(column)
+    *others, last = table[column].to_pylist()
+    wrong = pa.array([*others, planted(last)], table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), wrong), path)
+    with pytest.raises(StoreError, match=f"{path.name}: .*{text}"):
+        list(read_games(tmp_path))
+
+
 def test_a_summary_that_is_none_is_named(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     assert game_store.read_summary(tmp_path) is None

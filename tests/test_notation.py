@@ -100,8 +100,9 @@ def test_a_swap_empties_the_first_cell_and_takes_its_mirror() -> None:
 
 
 def test_winners_are_one_small_letter() -> None:
-    # An end that a line has no word for is left out.
-    assert write_trmph(3, [0], RED, "time") == "#3,a1 r"
+    for end in ("join", "proven", "resign", "forfeit", "time"):
+        assert read_trmph(write_trmph(3, [0], RED, end)) == PlayedGame(3, (0,), RED, end)
+    assert write_trmph(3, [0], RED, "join") == "#3,a1 r"
     assert read_trmph("#3,a1 r").winner == RED
     assert read_trmph("#3,a1\tb").winner == BLUE
     assert read_trmph("#3,a1").winner is None

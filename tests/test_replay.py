@@ -82,10 +82,13 @@ def faults_of(game: GameRecord) -> list[Callable[[], tuple[GameRecord, str]]]:
         lambda: (planted(game, 3, search=0), "a search that was not made"),
         lambda: (planted(game, 3, policy_probabilities=-half, policy_rest=1.5), "policy"),
         lambda: (planted(game, 3, candidate_priors=7.0), "prior"),
+        lambda: (planted(game, 0, values=0.5), "a search that was not made"),
+        lambda: (planted(game, 0, preferred=5), "a search that was not made"),
+        lambda: (planted(game, 0, policy_rest=1.0), "a search that was not made"),
     ]
 
 
-@pytest.mark.parametrize("kind", range(22))
+@pytest.mark.parametrize("kind", range(25))
 def test_planted_faults_are_found(kind: int, games: list[GameRecord]) -> None:
     clean = next(game for game in games if not game.swapped)
     others = [game for game in games if game is not clean]

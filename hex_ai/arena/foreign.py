@@ -4,13 +4,14 @@ import logging
 import os
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from importlib.util import find_spec
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 
 import torch
@@ -50,7 +51,7 @@ class OpenSpielPlayer:
         if find_spec("pyspiel") is None:
             raise SettingError(f"{name} wants OpenSpiel: install open_spiel")
         self.name, self._simulations, self._seed = name, simulations, seed
-        self._pool = ProcessPoolExecutor(_processors(), get_context("spawn"), _ignore_interrupts)
+        self._pool = ProcessPoolExecutor(_processors(), get_context("spawn"), _serve_parent)
         self._workers: set[BaseProcess] = set()
 
     def choose(self, turn: Turn) -> Tensor:
@@ -189,9 +190,18 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; ours ends the others."""
+def _serve_parent() -> None:
+    """Leaves the end to the parent: Ctrl-C reaches every process of a terminal, a `kill -9` of the
+    parent none of its children."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _colour(ply: int) -> str:

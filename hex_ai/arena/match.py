@@ -1,7 +1,7 @@
 """Matches: many games in lockstep, every opening played twice, once with each colour."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
@@ -15,9 +15,12 @@ from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.move_choice import random_bits
 from hex_ai.inference.position_collector import Evaluator, PositionCollector
 from hex_ai.selfplay.lane import MIN_SIZE
-from hex_ai.selfplay.records import BLUE, RED
+from hex_ai.selfplay.records import RED
 
 _SUITE_KEY = -6
+
+# What games have in common that are the same: the moves, up to a turn, and who had Red.
+Kind = tuple[tuple[int, ...], bool]
 
 
 @dataclass(frozen=True)
@@ -69,49 +72,68 @@ class MatchGame:
         return (self.winner == RED) == self.first_is_red
 
 
-@dataclass
 class Score:
-    """What a match on boards of one size came to so far, seen by the first side.
+    """What a match came to so far, seen by the first side.
+
+    Args:
+      board_size: N.
+      games: that have ended.
 
     Attributes:
       games: that have ended; in the order of their numbers once the match is over.
+      wins: games that the first side won.
       verdict: of the test that may have ended the match, see `Sprt.verdict`.
     """
 
-    board_size: int
-    games: list[MatchGame] = field(default_factory=list)
-    verdict: int = 0
-
-    @property
-    def wins(self) -> int:
-        """Games that the first side won."""
-        return sum(game.won for game in self.games)
+    def __init__(self, board_size: int, games: Iterable[MatchGame] = ()) -> None:
+        self.board_size = board_size
+        self.games: list[MatchGame] = []
+        self.wins, self.verdict = 0, 0
+        self._kinds: set[Kind] = set()
+        # What the test has seen: whether the first side won, by kind, of the games up to a number.
+        self._seen: dict[Kind, bool] = {}
+        self._next = 0
+        self._unseen: dict[int, MatchGame] = {}
+        for game in games:
+            self.add(game)
 
     @property
     def distinct(self) -> int:
         """Games that are unlike all others: another course, also turned by 180°, or colours."""
-        return len({self._kind(game) for game in self.games})
+        return len(self._kinds)
+
+    def add(self, game: MatchGame) -> None:
+        """Counts a game that has ended."""
+        self.games.append(game)
+        self.wins += game.won
+        self._kinds.add(self._kind(game))
+        self._unseen[game.number] = game
 
     def judge(self, sprt: Sprt) -> bool:
-        """Lets the test decide, and forgets the games beyond its decision; whether it has decided.
+        """Lets the test see more games; whether it has decided, which ends the match.
 
         It sees games in the order of their numbers, opening by opening, and those that are the same
         once: in the order in which they end, the short ones would have the first say.
         """
-        known = {game.number: game for game in self.games}
-        kinds: dict[tuple[tuple[int, ...], bool], bool] = {}
-        number = 0
-        while number in known and number + 1 in known:
-            for game in (known[number], known[number + 1]):
-                kinds[self._kind(game)] = game.won
-            number += 2
-            self.verdict = sprt.verdict(sum(kinds.values()), len(kinds))
-            if self.verdict:
-                self.games = [known[k] for k in range(number)]
-                return True
-        return False
+        while not self.verdict and {self._next, self._next + 1} <= self._unseen.keys():
+            for number in (self._next, self._next + 1):
+                game = self._unseen.pop(number)
+                self._seen[self._kind(game)] = game.won
+            self._next += 2
+            self.verdict = sprt.verdict(sum(self._seen.values()), len(self._seen))
+        return self.verdict != 0
 
-    def _kind(self, game: MatchGame) -> tuple[tuple[int, ...], bool]:
+    def settled(self) -> "Score":
+        """The score that counts: games in the order of their numbers, and none beyond the test's
+        decision."""
+        games = sorted(self.games, key=lambda game: game.number)
+        score = Score(
+            self.board_size, [g for g in games if not self.verdict or g.number < self._next]
+        )
+        score.verdict = self.verdict
+        return score
+
+    def _kind(self, game: MatchGame) -> Kind:
         return _turned_low(game.moves, self.board_size), game.first_is_red
 
     def line(self) -> str:
@@ -198,16 +220,16 @@ def play_match(
         for number in islice(numbers, room):
             under_way.start(number, suite[number // 2], first_is_red=number % 2 == 0)
         if not len(under_way):
-            score.games.sort(key=lambda game: game.number)
-            return score
+            return score.settled()
         for player, is_first in ((first, True), (second, False)):
             under_way.step(player, is_first)
         ended = list(under_way.take_finished())
-        score.games += ended
+        for game in ended:
+            score.add(game)
         if ended:
             report(score)
-        if settings.sprt and ended and score.judge(settings.sprt):
-            return score
+        if settings.sprt and score.judge(settings.sprt):
+            return score.settled()
 
 
 class _Games:
@@ -262,7 +284,7 @@ class _Games:
             yield MatchGame(
                 self._numbers[row],
                 tuple(self._moves[row]),
-                RED if int(winners[row]) == RED else BLUE,
+                int(winners[row]),
                 "resign" if self._resigned[row] else "join",
                 bool(self._first_is_red[row]),
             )

@@ -1,6 +1,6 @@
 """The commands that look at stored games."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from hex_ai.selfplay.game_store import (
 )
 from hex_ai.selfplay.records import GameRecord
 from hex_ai.selfplay.replay import find_faults
+from hex_ai.selfplay.stopping import RESIGN, STOPS, first_resignation
 from hex_ai.training.run_folder import read_notes
 
 Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
@@ -74,8 +75,7 @@ def verify(folder: Folder) -> None:
                 faults.append(f"game {game.game_id}: stored twice")
             if is_foreign(game):
                 faults.append(f"game {game.game_id}: played by another network")
-            if game.board_size != run["settings"].get("board_size"):
-                faults.append(f"game {game.game_id}: of another board size")
+            faults += _faults_of_settings(game, run["settings"])
             seen.add(game.game_id)
     if summary is not None:
         wanted = range(summary["first_game"], summary["first_game"] + summary["num_games"])
@@ -86,6 +86,18 @@ def verify(folder: Folder) -> None:
     if faults:
         raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
     say(f"{len(seen)} games, no faults, {_state(run, summary)}")
+
+
+def _faults_of_settings(game: GameRecord, settings: dict[str, Any]) -> Iterator[str]:
+    """What of a game is not as the settings of its run have it."""
+    if game.board_size != settings.get("board_size"):
+        yield f"game {game.game_id}: of another board size"
+    if game.end in STOPS and game.end not in settings.get("stop", ()):
+        yield f"game {game.game_id}: ended by {game.end}, in a run without that"
+    elif game.end == RESIGN:
+        ply, _ = first_resignation(game, settings.get("resign_threshold", 0.0)) or (None, None)
+        if ply != len(game.moves) - 1:
+            yield f"game {game.game_id}: nobody has reason to resign at its last ply"
 
 
 def _state(run: dict[str, Any], summary: dict[str, Any] | None) -> str:

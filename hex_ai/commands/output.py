@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -18,11 +19,19 @@ class _Output(Console):
         raise _OutputLost(BrokenPipeError())
 
 
+class _Complaints(Console):
+    """Standard error for what is formatted; that nobody reads it is no error."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 # A table needs its width also where nobody tells how wide the terminal is.
 out = _Output(
     soft_wrap=True, highlight=False, markup=False, width=None if sys.stdout.isatty() else 100
 )
-err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+err = _Complaints(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 def run_safely(command: Callable[[], Any]) -> int:
@@ -76,5 +85,6 @@ def _give_up_output(error: OSError) -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    with suppress(BrokenPipeError):
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
     return status

@@ -84,8 +84,8 @@ def read_line(text: str) -> PlayedGame:
 
 
 def _only_hexworld(text: str) -> bool:
-    size, _, moves = text.partition("#")[2].partition(",")
-    return not size.isdecimal() or ":" in moves or "," in moves
+    size, comma, moves = text.partition("#")[2].partition(",")
+    return not size.isdecimal() or not comma or ":" in moves or "," in moves
 
 
 def find_game(source: str, game_id: int = 0) -> PlayedGame:
@@ -102,6 +102,8 @@ def find_game(source: str, game_id: int = 0) -> PlayedGame:
     if source.lower().endswith(FILE_ENDINGS):
         return _from_file(Path(source), game_id)
     if "#" in source and not os.path.isdir(source):
+        if game_id:
+            raise SettingError(f"{source}: holds one game, 0, and no game {game_id}")
         return read_line(source)
     for record in read_games(source):
         if record.game_id == game_id:

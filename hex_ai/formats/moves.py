@@ -31,6 +31,9 @@ class Word(StrEnum):
 
 ENDING = (Word.RESIGN, Word.FORFEIT)
 
+# How a game can end where no chain joins two edges.
+STOPPED = ("proven", "resign", "forfeit", "time")
+
 
 @dataclass(frozen=True)
 class Move:
@@ -64,7 +67,7 @@ class PlayedGame:
       moves: board cells, Red's first, with `SWAP` at most at the second place.
       winner: `RED`, `BLUE`, or None where not given.
       end: how the game ended where a winner is given: `join`, also where nothing is said about it,
-        `proven`, `resign`, `forfeit` or `time`.
+        or one of `STOPPED`.
     """
 
     board_size: int

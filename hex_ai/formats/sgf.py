@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hex_ai import __version__
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import (
+    STOPPED,
     Move,
     PlayedGame,
     SetUp,
@@ -39,7 +40,6 @@ HEX = "11"
 _SIZE = re.compile(r"([0-9]{1,4})(?::([0-9]{1,4}))?")
 _RESULT = re.compile(r"(b|black|w|white)(?:\+(.*))?")
 _REASONS = {"r": "resign", "t": "time", "f": "forfeit"}
-_ENDS = ("resign", "time", "forfeit", "proven")
 
 # HexGui up to 0.9 wrote swap-pieces for a swap that changes sides.
 _OLD_HEXGUI = re.compile(r"HexGui:0\.[0-9](?![0-9])")
@@ -87,7 +87,7 @@ class SgfGame:
         """
         if any(item.cell is not None or item.colour != RED or item.after for item in self.setup):
             raise NotationError("the game has stones set up by hand, or a turn given away")
-        end = self.reason if self.reason in _ENDS else "join"
+        end = self.reason if self.reason in STOPPED else "join"
         return played_game(self.board_size, self.moves, self.winner, end)
 
     def position(self, count: int | None = None) -> tuple[Stones, int]:

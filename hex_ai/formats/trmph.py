@@ -9,16 +9,15 @@ import re
 from collections.abc import Sequence
 
 from hex_ai.errors import NotationError
-from hex_ai.formats.moves import PlayedGame, short, square_size
+from hex_ai.formats.moves import STOPPED, PlayedGame, short, square_size
 from hex_ai.game.notation import CELL, cell_index, cell_name
 from hex_ai.selfplay.records import BLUE, RED, SWAP
 
 _LINE = re.compile(
     r"(?:https?://(?:www\.)?trmph\.com/hex/board)?#(?P<size>[0-9]{1,4}),(?P<cells>\S*)"
-    r"(?:[ \t]+(?P<winner>\S+)(?:[ \t]+(?P<end>proven|resign))?)?"
+    rf"(?:[ \t]+(?P<winner>\S+)(?:[ \t]+(?P<end>{'|'.join(STOPPED)}))?)?"
 )
 _WINNERS = {"r": RED, "b": BLUE}
-_ENDS = ("proven", "resign")
 
 
 def write_trmph(
@@ -30,14 +29,14 @@ def write_trmph(
       board_size: N.
       moves: board cells, with `SWAP` at most at the second place.
       winner: `RED`, `BLUE`, or None for a line without one.
-      end: how the game ended; said only with a winner, and only where it is `proven` or `resign`.
+      end: how the game ended; said only with a winner, and only where it is one of `STOPPED`.
     """
     cells = [moves[0] if move == SWAP else move for move in moves]
     line = f"#{board_size}," + "".join(cell_name(int(cell), board_size) for cell in cells)
     if winner is None:
         return line
     line = f"{line} {'r' if winner == RED else 'b'}"
-    return f"{line} {end}" if end in _ENDS else line
+    return f"{line} {end}" if end in STOPPED else line
 
 
 def read_trmph(line: str) -> PlayedGame:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -155,7 +156,9 @@ def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
     paths = shard_paths(Path(folder))
     if not paths:
         raise StoreError(f"{os.fspath(folder)}: holds no games")
-    order = sorted((game_id, k, row) for k, p in enumerate(paths) for row, game_id in _rows(p))
+    order = sorted(
+        (game_id, k, row) for k, path in enumerate(paths) for row, game_id in enumerate(_ids(path))
+    )
     tables: dict[int, list[GameRecord]] = {}
     last_use = {k: place for place, (_, k, _) in enumerate(order)}
     for place, (_, k, row) in enumerate(order):
@@ -243,14 +246,16 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text whole or not at all; to a pipe or a terminal as it comes.
+    """Writes a text whole or not at all; to a pipe, a terminal, or wherever standard output or
+    standard error goes, as it comes.
 
     Raises:
       StoreError: it cannot be written.
     """
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(text.encode())
+        if path.exists() and ((stream := _stream_to(path)) or not path.is_file()):
+            with open(path if stream is None else os.dup(stream), "wb") as file:
+                file.write(text.encode())
             return
         with atomic_file(path) as file:
             file.write(text.encode())
@@ -264,12 +269,23 @@ def require_writable(path: Path) -> None:
     What is in the file stays; one that is not there is made, empty.
     """
     try:
+        if path.is_fifo():  # whose reader would take opening and closing it for all
+            return
         open(path, "ab").close()
         if path.is_file() and not os.access(path.resolve().parent, os.W_OK):
             # The new file is made beside it, and takes its place.
             raise PermissionError(errno.EACCES, "no new file can be made in its folder")
     except OSError as error:
         raise _failed(path, error) from error
+
+
+def _stream_to(path: Path) -> int | None:
+    """Which of standard output and standard error goes to this very file, if one does."""
+    for stream in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(stream)):
+                return stream
+    return None
 
 
 def lock_folder(folder: Path) -> BinaryIO:
@@ -319,11 +335,6 @@ def _read(path: Path) -> pa.Table:
 
 def _open_shard(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, page_checksum_verification=True)
-
-
-def _rows(path: Path) -> list[tuple[int, int]]:
-    """(row, game id) of a shard."""
-    return list(enumerate(_ids(path)))
 
 
 def _ids(path: Path) -> list[int]:

@@ -32,8 +32,8 @@ from hex_ai.selfplay.openings import (
     random_plies,
     scheduled_temperature,
 )
-from hex_ai.selfplay.records import NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
-from hex_ai.selfplay.stopping import ENDS, PROVEN, RESIGN, check_stop, played_on, resigned
+from hex_ai.selfplay.records import ENDS, NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
+from hex_ai.selfplay.stopping import PROVEN, RESIGN, check_stop, played_on, resigned
 
 MIN_SIZE = 3
 

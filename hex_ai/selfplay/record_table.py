@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import RecordError
-from hex_ai.selfplay.records import BLUE, NO_CELL, RED, SCHEMA_VERSION, GameRecord, Games
+from hex_ai.selfplay.records import (
+    BLUE,
+    ENDS,
+    NO_CELL,
+    RED,
+    SCHEMA_VERSION,
+    SWAP,
+    GameRecord,
+    Games,
+)
 
 # Fields of a record with one entry a ply, and those with a row of entries a ply.
 PLY_FIELDS = {
@@ -87,34 +96,41 @@ def from_table(table: pa.Table) -> Games:
       RecordError: another schema or version, no game, or games of several board sizes.
     """
     require_schema(table.schema)
-    table = table.combine_chunks()
-    sizes = set(table["board_size"].to_pylist())
+    columns = {name: _only_chunk(table, name) for name in table.column_names}
+    sizes = set(columns["board_size"].to_pylist())
     if len(sizes) != 1:
         raise RecordError(f"want games of one board size, got {sorted(sizes) or 'no games'}")
     winners = {name: winner for winner, name in _WINNERS.items()}
-    if not winners.keys() >= set(table["winner"].to_pylist()):
+    if not winners.keys() >= set(columns["winner"].to_pylist()):
         raise RecordError("a winner that is neither red nor blue")
-    moves = _only_chunk(table, "moves")
+    if not set(ENDS) >= set(columns["end"].to_pylist()):
+        raise RecordError(f"an end that is none of {', '.join(ENDS)}")
+    moves = columns["moves"]
     for name in (*PLY_FIELDS, *ROW_FIELDS):
-        if not _only_chunk(table, name).value_lengths().equals(moves.value_lengths()):
+        if not columns[name].value_lengths().equals(moves.value_lengths()):
             raise RecordError(f"{name} and moves have unequal numbers of plies")
     for name, cells in _ROW_CELLS.items():
-        lengths = [_only_chunk(table, part).flatten().value_lengths() for part in (name, cells)]
+        lengths = [columns[part].flatten().value_lengths() for part in (name, cells)]
         if not lengths[0].equals(lengths[1]):
             raise RecordError(f"{name} and {cells} have rows of unequal length")
-    fields = {name: _flat(_only_chunk(table, name)) for name in PLY_FIELDS}
+    fields = {name: _flat(columns[name]) for name in PLY_FIELDS}
     fields |= {
-        name: _padded(_only_chunk(table, name).flatten(), NO_CELL if name.endswith("cells") else 0)
+        name: _padded(columns[name].flatten(), NO_CELL if name.endswith("cells") else 0)
         for name in ROW_FIELDS
     }
+    first_ply = _tensor(moves.offsets).long() - int(moves.offsets[0].as_py())
+    second = torch.cat((fields["moves"], torch.zeros(2)))[first_ply[:-1] + 1]
+    swapped = (second == SWAP) & (first_ply.diff() > 1)
+    if swapped.tolist() != columns["swapped"].to_pylist():
+        raise RecordError("swapped says otherwise than moves")
     return Games(
-        game_ids=_tensor(_only_chunk(table, "game_id")),
+        game_ids=_tensor(columns["game_id"]),
         board_size=sizes.pop(),
-        winners=torch.tensor([winners[name] for name in table["winner"].to_pylist()]).to(
+        winners=torch.tensor([winners[name] for name in columns["winner"].to_pylist()]).to(
             torch.int8
         ),
-        ends=tuple(table["end"].to_pylist()),
-        first_ply=_tensor(moves.offsets).long() - int(moves.offsets[0].as_py()),
+        ends=tuple(columns["end"].to_pylist()),
+        first_ply=first_ply,
         **fields,
     )
 

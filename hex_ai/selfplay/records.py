@@ -23,6 +23,9 @@ POLICY_ENTRIES = 16
 
 RED, BLUE = 1, -1
 
+# How a game can end, by the number that a lane keeps for it.
+ENDS = ("join", "proven", "resign")
+
 Cells = NDArray[np.int16]
 Floats = NDArray[np.float32]
 

@@ -53,10 +53,9 @@ def find_faults(games: Sequence[GameRecord]) -> list[str]:
         moves = torch.tensor([_at(game.moves, ply) for game in games])
         illegal = running & ~_legal(positions, moves, ply)
         note(illegal, f"ply {ply + 1} is illegal")
+        free = (positions.board() == 0).flatten(1).numpy()
         for row in running.nonzero()[:, 0].tolist():
-            if row not in faults and (
-                fault := _search_fault(games[row], ply, positions[row : row + 1])
-            ):
+            if row not in faults and (fault := _search_fault(games[row], ply, free[row])):
                 faults[row] = f"ply {ply + 1}: {fault}"
         moves = torch.where(running & ~illegal, moves, 0)
         after = _advance(positions, moves)
@@ -99,14 +98,17 @@ def _at(moves: np.ndarray, ply: int) -> int:
     return int(moves[ply]) if ply < len(moves) else 0
 
 
-def _search_fault(game: GameRecord, ply: int, position: Positions) -> str | None:
-    """What is wrong with the numbers of one ply, if anything; `position` is the one before it."""
+def _search_fault(game: GameRecord, ply: int, free: np.ndarray) -> str | None:
+    """What is wrong with the numbers of one ply, if anything; bool `free` `[A]` are the board cells
+    that were empty before it."""
     candidates = game.candidate_cells[ply]
     candidates = candidates[candidates != NO_CELL]
     policy = game.policy_cells[ply]
     policy = policy[policy != NO_CELL]
     if not game.search[ply]:
-        return "numbers of a search that was not made" if len(candidates) + len(policy) else None
+        beside = game.values[ply] or game.policy_rest[ply] or game.preferred[ply] != NO_CELL
+        made = len(candidates) + len(policy) or beside
+        return "numbers of a search that was not made" if made else None
     numbers = np.concatenate(([game.values[ply]], game.candidate_values[ply]))
     if not (np.abs(numbers) <= 1).all():
         return "a value outside -1 to 1"
@@ -116,7 +118,6 @@ def _search_fault(game: GameRecord, ply: int, position: Positions) -> str | None
     if not (np.append(game.policy_probabilities[ply], game.policy_rest[ply]) >= 0).all():
         return "an improved policy with an entry that is no probability"
     cells = np.concatenate((candidates, policy, [game.preferred[ply]]))
-    free = position.board()[0].flatten().numpy() == 0
     if ((cells < 0) | (cells >= len(free))).any() or not free[cells].all():
         return "a candidate or policy entry that is not an empty cell"
     if game.moves[ply] == SWAP:

@@ -10,13 +10,9 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.inference.move_choice import uniform_noise
-from hex_ai.selfplay.records import BLUE, RED, GameRecord
+from hex_ai.selfplay.records import BLUE, ENDS, RED, GameRecord
 
-PROVEN, RESIGN = "proven", "resign"
-STOPS = (PROVEN, RESIGN)
-
-# How a game can end, by the number that a lane keeps for it.
-ENDS = ("join", PROVEN, RESIGN)
+STOPS = PROVEN, RESIGN = ENDS[1:]
 
 # Values before this ply may be those of an opening or of a swap.
 FIRST_RESIGNATION = 3

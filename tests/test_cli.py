@@ -436,6 +436,8 @@ def test_import_makes_a_checkpoint(run: Command, tmp_path: Path) -> None:
         (f"--first-game {2**63}", str(2**63)),
         ("--cache-size -1", "-1"),
         ("--cache-size 1000000000000", "cache"),
+        (f"--cache-size {2**63 - 1}", "cache"),
+        (f"--cache-size {2**64}", "cache"),
         ("--batch-size 0", "0"),
         ("--precision float8", "float8"),
         ("--runtime bogus", "bogus"),

@@ -203,6 +203,7 @@ def test_an_import_that_does_not_fit_is_refused_with_the_layer(tmp_path: Path) -
         ({**state, "odd.weight": torch.ones(7)}, "has 1 layers like 'odd' [7], the arch"),
         ({**state, "stem.conv.scale": stem}, "'stem.conv.scale' has no place"),
         ({**state, "stem.conv.bias": torch.ones(3)}, "a bias of [3] before 'stem.norm.running"),
+        ({**state, "stem.conv.bias": stem[:, 0, 0, 0] * 1j}, "a bias of torch.complex64 before"),
         ({**state, "stem.conv.weight": stem.mT[:1]}, "is [1, 2, 3, 3], want [64, 2, 3, 3]"),
         ({**state, "stem.conv.weight": stem.int()}, "is torch.int32, want torch.float32"),
         ({**state, "stem.conv.weight": stem.to(torch.complex64)}, "is torch.complex64, want"),

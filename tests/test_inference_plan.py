@@ -69,7 +69,9 @@ def test_a_bad_plan_is_refused(plan: InferencePlan, wrong: dict[str, Any]) -> No
         InferencePlan.from_json(plan.to_json() | wrong)
 
 
-@pytest.mark.parametrize("field", ["device", "runtime", "precision", "shapes", "threads"])
+@pytest.mark.parametrize(
+    "field", ["device", "shapes", "threads", "torch_version", "orientation", "numerics"]
+)
 def test_a_plan_with_a_field_missing_is_refused(plan: InferencePlan, field: str) -> None:
     data = plan.to_json()
     del data[field]

@@ -466,10 +466,14 @@ def test_moves_of_the_wrong_shape_or_type_are_refused(moves: Tensor, device: tor
         (torch.zeros(3, 3, dtype=torch.int8), torch.zeros(3, dtype=torch.bool)),
         (torch.zeros(2, 3, 3, dtype=torch.int8), torch.zeros(3, dtype=torch.bool)),
         (torch.zeros(2, 3, 3, dtype=torch.int8), torch.zeros(2, 1, dtype=torch.bool)),
+        (torch.zeros(2, 3, 3, dtype=torch.uint8), torch.zeros(2, dtype=torch.bool)),
+        (torch.zeros(2, 3, 3, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)),
+        (torch.zeros(2, 3, 3), torch.zeros(2, dtype=torch.bool)),
+        (torch.full((2, 3, 3), -128, dtype=torch.int8), torch.zeros(2, dtype=torch.bool)),
     ],
-    ids=["not square", "no batch", "other batch", "column"],
+    ids=["not square", "no batch", "other batch", "column", "unsigned", "bool", "float", "two"],
 )
-def test_stones_of_the_wrong_shape_are_refused(
+def test_stones_of_the_wrong_shape_or_type_are_refused(
     stones: Tensor, blue_to_move: Tensor, device: torch.device
 ) -> None:
     with pytest.raises(ShapeError):

@@ -4,6 +4,7 @@ Proofs are held against the exact solver of the reference, with evaluators that 
 All is seeded, and evaluators are functions of the position: nothing here can fail by chance.
 """
 
+import random
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
 from hex_ai.game.positions import Positions
+from hex_ai.game.threats import resolve
 from hex_ai.inference.position_collector import PositionCollector
 from hex_ai.inference.proof_tree import (
     Node,
@@ -187,14 +189,14 @@ class Clock:
 
 
 class Slow(Hashed):
-    """Takes a second and a hundredth a row on a clock of its own."""
+    """Takes a second, or none, and a hundredth a row on a clock of its own."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, a_batch: float = 1.0) -> None:
         super().__init__(9)
-        self._clock = clock
+        self._clock, self._a_batch = clock, a_batch
 
     def answer(self, positions: Positions) -> tuple[Tensor, Tensor]:
-        self._clock.now += 1.0 + 0.01 * len(positions)
+        self._clock.now += self._a_batch + 0.01 * len(positions)
         return super().answer(positions)
 
 
@@ -204,6 +206,56 @@ def test_the_budget_of_seconds_is_kept_to_a_tenth(games: int) -> None:
     search = TimedSearch(Positions.empty(games, 9), PositionCollector(Slow(clock)), clock=clock)
     search.search(seconds=30.0)
     assert 25.0 <= clock.now - 100.0 <= 33.0
+
+
+def test_a_tree_that_was_kept_keeps_the_budget_too() -> None:
+    """There the root takes no time, which says nothing of what a leaf takes."""
+    clock = Clock()
+    search = TimedSearch(Positions.empty(1, 11), PositionCollector(Slow(clock, 0.0)), clock=clock)
+    search.search(seconds=20.0)
+    for _ in range(3):
+        before = clock.now
+        found = search.search(seconds=0.05)
+        assert clock.now - before < 0.07
+        search.advance(found.moves)
+
+
+def test_what_is_proven_stays_so_whatever_the_loser_plays() -> None:
+    """Also by moves that nobody looked at, since one refutation stood for many."""
+    draw = random.Random(1)
+    kept = lost = 0
+    roots = random_roots(600, 5, 11, CPU)
+    for row in range(len(roots)):
+        search = TimedSearch(roots[row : row + 1], PositionCollector(Hashed(2)))
+        found = search.search(evaluations=600)
+        if int(found.proven[0]) != 1 or len(search.trees[0].nodes) < 20:
+            continue
+        proven = True
+        while True:
+            search.advance(found.moves)
+            if bool(search.positions.finished[0]):
+                kept += proven
+                break
+            search.advance(torch.tensor([draw.choice(unseen(search))]))
+            if bool(search.positions.finished[0]):
+                lost += 1
+                break
+            found = search.search(evaluations=1)
+            proven &= int(found.proven[0]) == 1
+            assert_sound(search.trees[0].root, 5)
+    assert lost == 0
+    assert kept >= 33  # of 36; the others are found again
+
+
+def unseen(search: TimedSearch) -> list[int]:
+    """Legal moves that the tree has no proof against, nor the threats: all, if there are none."""
+    legal = search.positions.legal_moves()[0].nonzero()[:, 0]
+    after = search.positions[torch.zeros_like(legal)].play(legal)
+    root = search.trees[0].root
+    known = {search._frame.cell(e.cell, root.turned) for e in root.edges if e.child.proof}
+    proven = resolve(after).proven.tolist()
+    blank = [m for m, p in zip(legal.tolist(), proven, strict=True) if p != 1 and m not in known]
+    return blank or legal.tolist()
 
 
 def test_the_root_is_evaluated_however_short_the_time() -> None:
@@ -282,7 +334,19 @@ def test_memory_is_bounded() -> None:
     for _ in range(5):
         found = search.search(evaluations=1000)
         assert sum(len(tree.nodes) for tree in search.trees) <= 150 + 2 * 16
+        # Where there was no room for a move, nobody has looked.
+        assert bool(
+            (found.visits > 0)[~found.move_values.isnan() & (found.move_values.abs() < 1)].all()
+        )
         search.advance(found.moves)
+    kept = [node for tree in search.trees for node in tree.nodes.values() if node.ready]
+    assert all(node.priors.base is None and node.cells.base is None for node in kept)
+
+
+def test_a_tree_of_one_node_leaves_other_boards_alone() -> None:
+    roots = Positions.empty(1, 5).play(torch.tensor([7]))
+    searched(roots, Hashed(1), 1, max_nodes=1)
+    assert not bool(Positions.empty(2, 5).stones().any())
 
 
 def test_a_lost_position_is_played_on_by_policy_and_a_won_one_to_its_end() -> None:

@@ -58,9 +58,21 @@ def test_a_plan_is_for_what_it_was_measured_on(monkeypatch: pytest.MonkeyPatch) 
     assert remembered_plan(NETWORK, CPU) is None
 
 
-def test_a_plan_of_another_torch_is_not_used() -> None:
-    remember(NETWORK, CPU, tuned(torch_version="1.0"))
+@pytest.mark.parametrize("part", ["torch_version", "numerics", "orientation"])
+def test_a_plan_of_another_torch_or_rule_is_not_used(part: str) -> None:
+    remember(NETWORK, CPU, tuned(**{part: "another"}))
     assert remembered_plan(NETWORK, CPU) is None
+
+
+def test_nobody_needs_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert remembered_plan(NETWORK, CPU) is None
+    with pytest.raises(StoreError, match="no home folder"):
+        remember(NETWORK, CPU, tuned())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"plan": {"device": "cpu"}}', '{"plan": 3}'])

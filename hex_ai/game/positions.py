@@ -55,7 +55,7 @@ class Positions:
             raise SettingError(f"board size {size} is outside 1 to {MAX_SIZE}")
         if batch < 0:
             raise SettingError(f"a batch of {batch} positions cannot be made")
-        labels = _empty_board(size, torch.device(device)).expand(batch, -1, -1).contiguous()
+        labels = _empty_board(size, torch.device(device)).repeat(batch, 1, 1)
         no = torch.zeros(batch, dtype=torch.bool, device=device)
         return Positions(labels, no, no.clone())
 
@@ -64,7 +64,7 @@ class Positions:
         """Positions with any stones, whoever placed them, in whatever order and number.
 
         Args:
-          stones: integer `[B, N, N]` as the board lies: +1 Red, -1 Blue, 0 empty.
+          stones: signed integer `[B, N, N]` as the board lies: +1 Red, -1 Blue, 0 empty.
           blue_to_move: bool `[B]`.
 
         The position counts as finished where the opponent has joined. Floods the board, so it is
@@ -76,7 +76,7 @@ class Positions:
         """
         if stones.dim() != 3 or stones.shape[1] != stones.shape[2]:
             raise ShapeError(f"stones have shape {list(stones.shape)}, want [B, N, N]")
-        if stones.is_floating_point() or bool((stones.abs() > 1).any()):
+        if stones.dtype not in _STONES or bool(((stones < -1) | (stones > 1)).any()):
             raise ShapeError("stones must be integers of -1, 0 and +1")
         if blue_to_move.shape != stones.shape[:1] or blue_to_move.dtype != torch.bool:
             raise ShapeError(
@@ -304,6 +304,10 @@ def _edge_labels(size: int) -> tuple[int, int]:
 def _rim_index(cells: Tensor, size: int) -> Tensor:
     """Index on the flat board with the rim, for cell indices of the bare board."""
     return (cells // size + 1) * (size + 2) + cells % size + 1
+
+
+# What stones may be given as.
+_STONES = (torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @lru_cache

@@ -5,6 +5,7 @@ Cells are canonical: as the mover of the position sees them.
 
 import math
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -38,7 +39,8 @@ class Choice:
     Attributes:
       cell: the move chosen.
       value: of the position, the mover's view, in [-1, 1].
-      policy: the network's probability of each move that was looked at, in falling order.
+      policy: of each move that was looked at, in falling order: the network's probability, or of a
+        search for play the share of its leaves.
       values: the search value of each of them, the mover's view.
       variation: the line expected from here on, the chosen move first; every cell as its own mover
         sees it.
@@ -112,9 +114,11 @@ class FixedOrTimedChooser:
             tree = build_search_tree_with_collection(position, self._widths, 0.0, collector)
             self._evaluator.check()
             return choice_of(tree)
+        started = time.monotonic()
         if self._timed is None or not follow(self._timed, position):
             self._timed = TimedSearch(position, collector, SearchSettings(max_nodes=MAX_NODES))
-        found = self._timed.search(seconds=max(seconds, LEAST_SECONDS))
+        left = seconds - (time.monotonic() - started)
+        found = self._timed.search(seconds=max(left, LEAST_SECONDS))
         self._evaluator.check()
         return choice_of_result(found, position)
 

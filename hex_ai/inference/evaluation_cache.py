@@ -90,7 +90,7 @@ class EvaluationCache:
             self._keys = torch.zeros(slots, dtype=torch.int64, device=device)
             self._checks = torch.zeros_like(self._keys)
             self._owner = torch.zeros_like(self._keys)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, OverflowError) as error:
             raise SettingError(f"cache size {capacity} does not fit into memory") from error
 
     def find(self, keys: Tensor, checks: Tensor) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ def build_search_tree_with_collection(
     Nothing is read from a device: tensors there are not checked.
 
     Raises:
-      SettingError: unusable widths, a negative temperature, or a temperature without noise.
+      SettingError: unusable widths, a negative temperature or weight, a temperature without noise.
       ShapeError: no position, or a finished root.
     """
     search = _Search(positions, check_widths(widths), collector)
@@ -148,7 +148,10 @@ def build_search_tree_with_collection(
         raise SettingError("temperature must be 0, or above 0 with noise given")
     if not len(positions) or _seen_any(positions.finished):
         raise ShapeError("a search starts from one or more positions that are not finished")
-    return search.run(noise, heat, _per_game(value_weight, positions))
+    weight = _per_game(value_weight, positions)
+    if _seen_any(~(weight >= 0)):
+        raise SettingError("the value's weight must be 0 or more")
+    return search.run(noise, heat, weight)
 
 
 def expand(positions: Positions, cells: Tensor, legal: Tensor) -> Positions:

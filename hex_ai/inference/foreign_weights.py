@@ -257,6 +257,8 @@ def _fold_bias(bias: Tensor, state: State, mean: str) -> None:
     """Takes a convolution's bias off the mean that the norm after it subtracts."""
     if bias.shape != state[mean].shape:
         raise CheckpointError(f"has a bias of {list(bias.shape)} before {mean!r}")
+    if not bias.is_floating_point():
+        raise CheckpointError(f"has a bias of {bias.dtype} before {mean!r}")
     state[mean] = (state[mean].double() - bias.detach().double()).to(state[mean].dtype)
 
 

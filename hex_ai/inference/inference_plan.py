@@ -3,7 +3,7 @@
 import logging
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -88,10 +88,19 @@ class InferencePlan:
         Raises:
           SettingError: fields missing or unknown.
         """
+        names = {field.name for field in fields(InferencePlan)}
+        if not isinstance(data, dict) or data.keys() != names:
+            raise SettingError(f"not an inference plan: want {', '.join(sorted(names))}")
         try:
             return InferencePlan(**data | {"shapes": tuple(data["shapes"])})
-        except (TypeError, KeyError) as error:
+        except TypeError as error:
             raise SettingError(f"not an inference plan: {error}") from error
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is of the rules and the torch of this process."""
+        now = (ORIENTATION_RULE, NUMERICS_RULE, str(torch.__version__))
+        return (self.orientation, self.numerics, self.torch_version) == now
 
 
 def fix_numerics() -> None:

@@ -81,12 +81,24 @@ class Node:
       edges: the moves looked at, in that order.
       network, value: what the network says, and what the search makes of it.
       proof, carrier, move: once proven, for whom, the cells needed, and a winning move or -1.
+      model: where the proof was taken over from another node, that one: there the same replies win.
       parents: each with the move that leads here.
     """
 
     __slots__ = (
-        *("carrier", "cells", "edges", "move", "must", "network", "next", "parents", "pending"),
-        *("priors", "proof", "ready", "row", "ruled", "stones", "turned", "value", "visits"),
+        *("carrier", "cells", "edges", "model", "move", "must", "network", "next", "parents"),
+        *(
+            "pending",
+            "priors",
+            "proof",
+            "ready",
+            "row",
+            "ruled",
+            "stones",
+            "turned",
+            "value",
+            "visits",
+        ),
     )
 
     def __init__(self, stones: tuple[int, int], turned: bool) -> None:
@@ -100,6 +112,7 @@ class Node:
         self.edges: list[Edge] = []
         self.network = self.value = 0.0
         self.proof = UNKNOWN
+        self.model: Node | None = None
         self.parents: list[tuple[Node, int]] = []
 
     @property
@@ -179,7 +192,8 @@ class ProofTree:
 
     def evaluate(self, node: Node, cells: NDArray[Any], priors: NDArray[Any], value: float) -> None:
         """Takes in an evaluation: int16 and float32 `[A]`, best prior first, and the value."""
-        node.cells, node.priors = cells, priors
+        # Copies: what comes in are rows of a batch, which one node left would keep whole.
+        node.cells, node.priors = cells.copy(), priors.copy()
         node.network = value
         node.value = float(node.proof) or value
         node.ready = True
@@ -237,11 +251,14 @@ class ProofTree:
     def advance(self, cell: int) -> list[int]:
         """Makes the node behind a move the root; the pool's rows that are free now.
 
-        A move nobody looked at makes a new tree.
+        A move nobody looked at makes a new tree, which takes over what is proven.
         """
         before = list(self.nodes.values())
         edge = _edge_of(self.root, cell)
-        self.root = edge.child if edge else _child_of(self.root, cell)
+        child = edge.child if edge else _child_of(self.root, cell)
+        if not child.proof:
+            _take_over(child, self.root, cell)
+        self.root = child
         self.nodes = _reachable(self.root)
         kept = set(map(id, self.nodes.values()))
         for node in self.nodes.values():
@@ -300,6 +317,31 @@ def _settles(parent: Node, cell: int, child: Node) -> bool:
         parent.proof, parent.carrier = LOST, _cover(parent.ruled)
     parent.value = float(parent.proof)
     return True
+
+
+def _take_over(child: Node, parent: Node, cell: int) -> None:
+    """Proves the node behind a move that its proven parent has left no hope, if it has seen why.
+
+    A win within a carrier stays one whatever stones the loser has outside it. So where a refuted
+    move stands for others, its refutation answers them, and whatever follows from there.
+    """
+    seen = parent.model or parent
+    taken = child.stones[0] | child.stones[1]
+    if parent.proof == LOST:
+        models = [edge.child for edge in seen.edges if edge.child.proof == WON]
+    else:
+        edge = _edge_of(seen, cell) if cell == parent.move else None
+        models = [edge.child] if edge and edge.child.proof == LOST else []
+    models = [model for model in models if not _cells_needed(model) & taken]
+    if models:
+        model = min(models, key=lambda node: node.carrier.bit_count())
+        child.proof, child.carrier, child.move = model.proof, model.carrier, model.move
+        child.value, child.model = float(child.proof), model
+
+
+def _cells_needed(proven: Node) -> int:
+    """The cells of a proof, and the winner's next move, which need not be one of them."""
+    return proven.carrier | (1 << proven.move if proven.move >= 0 else 0)
 
 
 def _cover(ruled: list[tuple[int, int]]) -> int:

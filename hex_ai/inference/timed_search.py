@@ -136,6 +136,7 @@ class TimedSearch:
             positions.size, max(self.settings.max_nodes, len(positions)), positions.device
         )
         self._frame = Frame(positions.size)
+        self._seconds_a_leaf = 0.0
         self._games = [
             _Game(ProofTree(stones, self.settings.tree)) for stones in self._stones(positions)
         ]
@@ -165,8 +166,9 @@ class TimedSearch:
         budget = _Budget(evaluations, started + (math.inf if seconds is None else seconds))
         for game in self._games:
             game.evaluations = 0
-        self._start()
-        self._go_on(budget, (self._clock() - started) / len(self._games))
+        if self._start():
+            self._seconds_a_leaf = (self._clock() - started) / len(self._games)
+        self._go_on(budget)
         return self._result()
 
     def advance(self, moves: Tensor) -> None:
@@ -189,7 +191,9 @@ class TimedSearch:
                 rows = [node.row for node in game.tree.nodes.values()]
                 self._pool.drop([row for row in rows if row >= 0])
         self._games = [self._games[number] for number in games]
-        self.positions = self.positions[torch.tensor(games, device=self.positions.device)]
+        self.positions = self.positions[
+            torch.tensor(games, dtype=torch.int64, device=self.positions.device)
+        ]
 
     def _require_unfinished(self) -> None:
         if not len(self.positions) or bool(self.positions.finished.any()):
@@ -199,17 +203,22 @@ class TimedSearch:
         stones = positions.stones().flatten(1).cpu().numpy()
         return list(zip(as_integers(stones > 0), as_integers(stones < 0), strict=True))
 
-    def _start(self) -> None:
-        """Evaluates the roots that are not yet, proven or not: a lost one needs the policy too."""
+    def _start(self) -> bool:
+        """Evaluates the roots that are not yet, proven or not: a lost one needs the policy too.
+
+        Says whether there were any.
+        """
         new = [number for number, game in enumerate(self._games) if game.tree.root.row < 0]
         if new:
             roots = self.positions[torch.tensor(new, device=self.positions.device)]
             self._judge([(self._games[n].tree, self._games[n].tree.root) for n in new], roots)
-        self._ask([(game, game.tree.root) for game in self._games if not game.tree.root.ready])
+        asked = [(game, game.tree.root) for game in self._games if not game.tree.root.ready]
+        self._ask(asked)
+        return bool(asked)
 
-    def _go_on(self, budget: _Budget, seconds_a_leaf: float) -> None:
-        """Rounds, until the budget is used up; `seconds_a_leaf` is how long the roots took."""
-        while leaves := self._affordable(budget.deadline - self._clock(), seconds_a_leaf):
+    def _go_on(self, budget: _Budget) -> None:
+        """Rounds, until the budget is used up."""
+        while leaves := self._affordable(budget.deadline - self._clock()):
             started = self._clock()
             sent = [
                 (game, descent)
@@ -220,12 +229,12 @@ class TimedSearch:
                 return
             # Small rounds cost more a leaf than large ones, so the last one is no sure guide.
             latest = (self._clock() - started) / len(sent)
-            seconds_a_leaf = max(0.5 * seconds_a_leaf, latest)
+            self._seconds_a_leaf = max(0.5 * self._seconds_a_leaf, latest)
 
-    def _affordable(self, seconds: float, seconds_a_leaf: float) -> int:
+    def _affordable(self, seconds: float) -> int:
         """Leaves a game that the next round may send: fewer, if there is no time for all."""
         wanted = self.settings.leaves
-        total = seconds_a_leaf * len(self._games)
+        total = self._seconds_a_leaf * len(self._games)
         if wanted * total < seconds:
             return wanted
         return max(0, int(seconds / total)) if total else 0
@@ -312,6 +321,8 @@ class TimedSearch:
         root, moves = game.tree.root, self.positions.moves
         visits, q = np.zeros(moves, np.int64), np.full(moves, np.nan, np.float32)
         for edge in root.edges:
+            if edge.child.is_open:  # there was no room for it
+                continue
             cell = self._frame.cell(edge.cell, root.turned)
             visits[cell], q[cell] = edge.visits, -edge.child.value
         line = [self._frame.cell(cell, root.turned) for cell in expected_line(root)]

@@ -128,12 +128,12 @@ def remember(network: nn.Module, device: torch.device, tuned: Tuned) -> Path:
 def remembered_plan(network: nn.Module, device: torch.device) -> InferencePlan | None:
     """The plan that `remember` wrote for this network on this machine, if there is one."""
     machine = _machine(network, device)
-    path = _path(machine)
     try:
+        path = _path(machine)
         data = json.loads(path.read_bytes())
         plan = InferencePlan.from_json(data["plan"])
-        known = data["machine"] == machine and plan.torch_version == torch.__version__
-    except FileNotFoundError:
+        known = data["machine"] == machine and plan.is_current
+    except (FileNotFoundError, StoreError):
         return None
     except (OSError, ValueError, KeyError, TypeError, SettingError) as error:
         log.warning("%s: not a remembered plan, going on without: %s", path, error)
@@ -172,7 +172,14 @@ def _machine(network: nn.Module, device: torch.device) -> dict[str, Any]:
 
 
 def _path(machine: dict[str, Any]) -> Path:
-    """A file of its own for each machine, in the user's cache folder."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """A file of its own for each machine, in the user's cache folder.
+
+    Raises:
+      StoreError: there is no such folder, for the user has no home.
+    """
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise StoreError("no home folder, and XDG_CACHE_HOME is not set") from error
     key = hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:16]
     return Path(cache) / "hex_ai" / f"plan-{key}.json"

@@ -87,18 +87,8 @@ class Node:
 
     __slots__ = (
         *("carrier", "cells", "edges", "model", "move", "must", "network", "next", "parents"),
-        *(
-            "pending",
-            "priors",
-            "proof",
-            "ready",
-            "row",
-            "ruled",
-            "stones",
-            "turned",
-            "value",
-            "visits",
-        ),
+        *("pending", "priors", "proof", "ready", "row", "ruled", "stones", "turned", "value"),
+        "visits",
     )
 
     def __init__(self, stones: tuple[int, int], turned: bool) -> None:

@@ -119,7 +119,7 @@ def from_table(table: pa.Table) -> Games:
         for name in ROW_FIELDS
     }
     first_ply = _tensor(moves.offsets).long() - int(moves.offsets[0].as_py())
-    second = torch.cat((fields["moves"], torch.zeros(2)))[first_ply[:-1] + 1]
+    second = torch.cat((fields["moves"], fields["moves"].new_zeros(2)))[first_ply[:-1] + 1]
     swapped = (second == SWAP) & (first_ply.diff() > 1)
     if swapped.tolist() != columns["swapped"].to_pylist():
         raise RecordError("swapped says otherwise than moves")

@@ -25,12 +25,12 @@ from torch import Tensor
 
 from hex_ai.game.notation import cell_index, cell_name
 from hex_ai.game.positions import Positions
-from hex_ai.inference.checkpoint import load_checkpoint
-from hex_ai.inference.fixed_tree_search import PositionCollector, build_search_tree_with_collection
+from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.inference_plan import default_plan
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.timed_search import TimedSearch
-from hex_ai.selfplay.selfplay_engine import default_model_path
+from hex_ai.inference.position_collector import PositionCollector
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.puct.search import PuctSearch
 
 SET = Path(__file__).with_name("hard_positions.json")
 SIZE, STONES, MOST_WINS = 7, (12, 24), 3
@@ -109,7 +109,7 @@ def players(model: ModelInference, evaluations: list[int], seconds: float) -> di
 
     def timed(**budget: float) -> Player:
         def player(positions: Positions) -> Moves:
-            found = TimedSearch(positions, PositionCollector(model)).search(**budget)
+            found = PuctSearch(positions, PositionCollector(model)).search(**budget)
             return found.moves, found.proven
 
         return player

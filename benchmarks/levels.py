@@ -13,9 +13,8 @@ from pathlib import Path
 
 from hex_ai.arena.match import MatchSettings, play_match
 from hex_ai.arena.players import NetworkPlayer, Way
-from hex_ai.inference.checkpoint import load_checkpoint
-from hex_ai.inference.levels import LEVELS
-from hex_ai.selfplay.selfplay_engine import default_model_path
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.puct.levels import LEVELS
 
 
 def ways(temperatures: str | None) -> dict[str, Way]:

@@ -23,8 +23,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from hex_ai.inference.checkpoint import load_checkpoint
-from hex_ai.selfplay.game_store import read_games
+from hex_ai.network.checkpoint import load_checkpoint
+from hex_ai.store.run_folder import read_games
 from hex_ai.training.samples import samples_from_games
 from hex_ai.value_utils import to_win_probability
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from hex_ai.commands.output import run_safely
-from hex_ai.commands.playing import play_and_report
+from hex_ai.cli.output import run_safely
+from hex_ai.cli.selfplay import play_and_report
 from hex_ai.errors import SettingError
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from hex_ai.errors import CheckpointError
-from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 MAGIC = b"hex_ai checkpoint\n"
 HEADER_LIMIT = 2**22

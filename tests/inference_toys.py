@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hex_ai.game.positions import Positions
-from hex_ai.inference.move_choice import random_bits
-from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.keyed_random import random_bits
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 # Where tests that run a network do so: `HEX_AI_TEST_DEVICE`, or else the CPU.
 TEST_DEVICE = os.environ.get("HEX_AI_TEST_DEVICE", "cpu")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import RED, SlowBoard
 
 from hex_ai.errors import NotationError
-from hex_ai.selfplay.records import BLUE, SWAP
+from hex_ai.game.records import BLUE, SWAP
 
 exact = settings(derandomize=True, deadline=None, max_examples=150)
 

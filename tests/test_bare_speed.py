@@ -13,13 +13,15 @@ from evaluators import Uniform
 from inference_toys import random_network
 from torch import Tensor
 
-from hex_ai import wall_shares
-from hex_ai.bare_speed import flops_per_row, matmul_peak, processor_name
+from hex_ai.bench import wall_shares
+from hex_ai.bench.bare_speed import flops_per_row, matmul_peak
+from hex_ai.bench.wall_shares import PARTS, WallShares
 from hex_ai.game.positions import Positions
-from hex_ai.selfplay.host_copies import to_host
-from hex_ai.selfplay.lane import GameLog, Lane, SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes
-from hex_ai.wall_shares import PARTS, WallShares
+from hex_ai.inference.inference_plan import processor_name
+from hex_ai.selfplay.game_batch import GameBatch
+from hex_ai.selfplay.game_log import GameLog, to_host
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
 
 
 def test_operations_are_those_of_the_layers() -> None:
@@ -43,7 +45,7 @@ def test_the_peak_and_the_name_are_told() -> None:
 def test_what_makes_records_counts_as_storing(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the names that functions have today."""
     for name in wall_shares._LOGGING:
-        assert hasattr(Lane, name) or hasattr(GameLog, name), name
+        assert hasattr(GameBatch, name) or hasattr(GameLog, name), name
     seen: list[str | None] = []
 
     def split(*_: Any, **__: Any) -> list[np.ndarray]:
@@ -74,7 +76,7 @@ class Slow(Uniform):
 def test_shares_add_up_to_one_and_go_to_who_takes_the_time(workers: int) -> None:
     """A toy is no network of ours, so what it takes counts as the caller's: the search's."""
     shares = WallShares()
-    lanes = Lanes(Slow(), SelfPlaySettings(3), games_in_flight=4, workers=workers)
+    lanes = Runner(Slow(), SelfPlaySettings(3), games_in_flight=4, workers=workers)
     shares.start()
     for _ in lanes.play(range(20)):
         pass

@@ -31,11 +31,12 @@ from torch import nn
 
 from hex_ai.errors import CheckpointError, SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference import checkpoint as checkpoint_module
-from hex_ai.inference import network as network_module
-from hex_ai.inference.checkpoint import load_checkpoint, network_digest, save_checkpoint
-from hex_ai.inference.network import HexNetwork, NetworkConfig, register_architecture
-from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
+from hex_ai.network import architecture as network_module
+from hex_ai.network import checkpoint as checkpoint_module
+from hex_ai.network.architecture import register_architecture
+from hex_ai.network.checkpoint import load_checkpoint, network_digest, save_checkpoint
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.network.resnet18 import ResNet18, ResNet18Config
 
 PAGE = Path(__file__).parent.parent / "docs" / "checkpoint.md"
 CONFIG = {"channels": 8, "blocks": 1}

@@ -18,23 +18,24 @@ from typing import Any
 import pytest
 import torch
 
-from hex_ai import __version__, cli, commands
-from hex_ai.bench import MODES
-from hex_ai.board_text import board_text
+from hex_ai import __version__
+from hex_ai.bench.modes import MODES
+from hex_ai.cli import games, main
 from hex_ai.formats.games import game_of, read_line
 from hex_ai.formats.sgf import read_sgf
+from hex_ai.formats.text import board_text
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.notation import cell_name
-from hex_ai.inference.checkpoint import save_checkpoint
-from hex_ai.inference.network import HexNetwork, NetworkConfig
-from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
+from hex_ai.game.records import BLUE, RED
 from hex_ai.interrupts import Interrupted
+from hex_ai.network.checkpoint import save_checkpoint
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.network.resnet18 import ResNet18, ResNet18Config
 from hex_ai.selfplay import selfplay_engine
-from hex_ai.selfplay.game_store import GameStore, read_games, read_run, shard_paths
-from hex_ai.selfplay.lane import Lane
-from hex_ai.selfplay.records import BLUE, RED
-from hex_ai.selfplay.replay import replay
+from hex_ai.selfplay.game_batch import GameBatch
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.store.replay import replay
+from hex_ai.store.run_folder import GameStore, read_games, read_run, shard_paths
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "run_large_selfplay.py"
 
@@ -59,7 +60,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         monkeypatch.setattr(sys, "argv", ["hex-ai", *map(str, arguments)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         status = ended.value.code
         assert isinstance(status, int)
         return Ended(status, *capsys.readouterr())
@@ -157,10 +158,10 @@ def test_a_run_of_another_version_is_not_gone_on_with(
 def test_lack_of_memory_names_what_takes_it(
     run: Command, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def step(self: Lane) -> None:
+    def step(self: GameBatch) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 99 bytes")
 
-    monkeypatch.setattr(Lane, "step", step)
+    monkeypatch.setattr(GameBatch, "step", step)
     refused(run(*flags, "--games-in-flight", 5), "out of memory", "5 games in flight", "3,2")
 
 
@@ -185,7 +186,7 @@ QUICK_MATCH = ["match", "random", "random", "--games", "2", "--board-size", "3",
 
 def in_a_process(*arguments: str, **streams: Any) -> subprocess.Popen[str]:
     """Runs `hex-ai` apart from this process, with standard streams of its own."""
-    code = "from hex_ai.cli import main; main()"
+    code = "from hex_ai.cli.main import main; main()"
     return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, **streams)
 
 
@@ -248,7 +249,7 @@ def test_names_with_brackets_are_said_as_they_are(
 
 
 def test_closed_standard_streams_are_no_error() -> None:
-    command = [sys.executable, "-c", "from hex_ai.cli import main; main()", "--version"]
+    command = [sys.executable, "-c", "from hex_ai.cli.main import main; main()", "--version"]
     closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command]
     assert subprocess.run(closed, check=False).returncode == 0
 
@@ -503,7 +504,7 @@ def test_a_run_that_ends_while_it_is_verified_lacks_nothing(
         summary.write_text(text.replace('"num_games": 6', '"num_games": 9'))
         return shard_paths(path)
 
-    monkeypatch.setattr(commands.games, "shard_paths", listed)
+    monkeypatch.setattr(games, "shard_paths", listed)
     assert run("verify", folder).out == "6 games, no faults, not finished yet\n"
 
 
@@ -571,7 +572,7 @@ def test_verify_judges_ends_by_the_settings_of_the_run(
 @pytest.mark.parametrize("command", ["export", "show"])
 def test_a_reader_who_has_had_enough_is_no_error(command: str, folder: Path) -> None:
     """Unbuffered, so that the pipe is closed while there is still much to say."""
-    code = "import sys; sys.stdin.read(); from hex_ai.cli import main; main()"
+    code = "import sys; sys.stdin.read(); from hex_ai.cli.main import main; main()"
     with subprocess.Popen(
         [sys.executable, "-u", "-c", code, command, str(folder)],
         stdin=subprocess.PIPE,
@@ -590,7 +591,7 @@ def test_a_reader_who_has_had_enough_is_no_error(command: str, folder: Path) -> 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_behind_the_output_is_one_line(folder: Path) -> None:
-    code = "from hex_ai.cli import main; main()"
+    code = "from hex_ai.cli.main import main; main()"
     with open("/dev/full", "w") as full:
         ended = subprocess.run(
             [sys.executable, "-c", code, "export", str(folder)],

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from hex_ai.errors import CollectorError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.fixed_tree_search import GlobalPositionCollector
+from hex_ai.inference.global_collector import GlobalPositionCollector
 
 pytestmark = pytest.mark.timeout(60)
 

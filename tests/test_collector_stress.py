@@ -18,7 +18,7 @@ from thread_crew import Crew, Planned
 from torch import Tensor
 
 from hex_ai.game.positions import Positions
-from hex_ai.inference.fixed_tree_search import GlobalPositionCollector
+from hex_ai.inference.global_collector import GlobalPositionCollector
 
 pytestmark = pytest.mark.timeout(600)
 

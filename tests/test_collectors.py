@@ -14,7 +14,8 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.fixed_tree_search import GlobalPositionCollector, PositionCollector
+from hex_ai.inference.global_collector import GlobalPositionCollector
+from hex_ai.inference.position_collector import PositionCollector
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -14,20 +14,21 @@ import torch
 from inference_toys import TEST_DEVICE, random_network
 from test_selfplay_modes import print_of
 
-from hex_ai import __version__, bench
-from hex_ai.bench import MODES, BenchSettings, run_bench
-from hex_ai.bench_modes import SteadyRuns
+from hex_ai import __version__
+from hex_ai.bench import report
+from hex_ai.bench.modes import MODES, BenchSettings, SteadyRuns
+from hex_ai.bench.report import run_bench
 from hex_ai.errors import HexAIError, NetworkError, SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
-from hex_ai.inference.checkpoint import network_digest, save_checkpoint
+from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import InferencePlan
+from hex_ai.network.checkpoint import network_digest, save_checkpoint
 from hex_ai.selfplay import selfplay_engine
-from hex_ai.selfplay.game_store import read_games, read_run, shard_paths
-from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.record_table import from_table, games_of, to_table
-from hex_ai.selfplay.records import GameRecord
-from hex_ai.selfplay.replay import find_faults
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.store.replay import find_faults
+from hex_ai.store.run_folder import read_games, read_run, shard_paths
+from hex_ai.store.schema import from_table, games_of, to_table
 
 Share = Callable[[int, int], int]
 
@@ -311,12 +312,12 @@ def test_a_benchmark_on_a_gpu_reports_its_kernels(monkeypatch: pytest.MonkeyPatc
         def stop(self) -> dict[str, Any]:
             return {"kernel_busy": 0.5, "longest": []}
 
-    monkeypatch.setattr("hex_ai.bench_modes.KernelTrace", Trace)
+    monkeypatch.setattr("hex_ai.bench.modes.KernelTrace", Trace)
     runs = SteadyRuns(random_network(1, 8, 1), PLAN, BenchSettings(**BENCH))
     assert not runs.on_gpu
     runs.on_gpu = True
     modes: dict[str, Any] = {"cross-game": {}, "batched": {}}
-    bench._extras(runs, BenchSettings(**BENCH), lambda _: None, modes)
+    report._extras(runs, BenchSettings(**BENCH), lambda _: None, modes)
     assert modes == {"cross-game": {"kernels": Trace().stop()}, "batched": {}}
     assert len(started) == 1
 

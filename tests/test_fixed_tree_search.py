@@ -19,16 +19,15 @@ from hex_ai.errors import SettingError, ShapeError
 from hex_ai.game.positions import Positions
 from hex_ai.inference import fixed_tree_search
 from hex_ai.inference.fixed_tree_search import (
-    GlobalPositionCollector,
-    PositionCollector,
     SearchTree,
     back_up,
     build_search_tree_with_collection,
     check_widths,
     expand,
 )
-from hex_ai.inference.move_choice import gumbel_noise
-from hex_ai.inference.position_collector import Collector
+from hex_ai.inference.global_collector import GlobalPositionCollector
+from hex_ai.inference.position_collector import Collector, PositionCollector
+from hex_ai.keyed_random import gumbel_noise
 
 Share = Callable[[int, int], int]
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from hex_ai.arena import foreign
+from hex_ai.arena.engine_process import EngineProcess
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer
-from hex_ai.arena.htp_engine import HtpEngine
 from hex_ai.arena.match import MatchSettings, openings, play_match
 from hex_ai.arena.players import RandomPlayer, Turn
 from hex_ai.errors import EngineError, SettingError
@@ -40,12 +40,12 @@ def toy(*words: object, seconds: float = 3.0) -> HtpPlayer:
     return HtpPlayer("htp:toy", shlex.join([sys.executable, str(TOY), *map(str, words)]), seconds)
 
 
-def shell(script: str) -> HtpEngine:
-    return HtpEngine(["sh", "-c", script])
+def shell(script: str) -> EngineProcess:
+    return EngineProcess(["sh", "-c", script])
 
 
 @contextmanager
-def refused(why: str, engine: HtpEngine) -> Iterator[HtpEngine]:
+def refused(why: str, engine: EngineProcess) -> Iterator[EngineProcess]:
     """Asking the engine is the error `why`; then the engine is closed."""
     with closing(engine), pytest.raises(EngineError, match=why):
         yield engine

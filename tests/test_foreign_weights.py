@@ -29,11 +29,12 @@ from torch import Tensor, nn
 
 from hex_ai.errors import CheckpointError, SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference import network as network_module
-from hex_ai.inference import weight_files
-from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
-from hex_ai.inference.foreign_weights import import_weights
-from hex_ai.inference.network import HexNetwork, NetworkConfig, register_architecture
+from hex_ai.network import architecture as network_module
+from hex_ai.network import weight_files
+from hex_ai.network.architecture import register_architecture
+from hex_ai.network.checkpoint import load_checkpoint, save_checkpoint
+from hex_ai.network.import_weights import import_weights
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +222,7 @@ def test_an_import_that_does_not_fit_is_refused_with_the_layer(tmp_path: Path) -
 
 def test_a_whole_pickled_network_is_refused_without_running_it(tmp_path: Path) -> None:
     message = refusal(write(tmp_path / "old.pt", small_network()), import_small)
-    assert "'hex_ai.inference.network.HexNetwork', which is more than weights" in message
+    assert "'hex_ai.network.architecture.HexNetwork', which is more than weights" in message
 
 
 def test_hostile_pickles_are_not_run_by_the_import(tmp_path: Path) -> None:

@@ -18,8 +18,11 @@ from evaluators import Hashed
 from test_selfplay_modes import print_of
 
 from hex_ai.errors import HexAIError, RecordError, StoreError
-from hex_ai.selfplay import game_store
-from hex_ai.selfplay.game_store import (
+from hex_ai.game.records import NO_CELL, SWAP, GameRecord
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.store import run_folder as game_store
+from hex_ai.store.run_folder import (
     GameStore,
     load_games,
     lock_folder,
@@ -27,10 +30,7 @@ from hex_ai.selfplay.game_store import (
     read_run,
     shard_paths,
 )
-from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes
-from hex_ai.selfplay.record_table import from_table, games_of, to_table
-from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
+from hex_ai.store.schema import from_table, games_of, to_table
 
 Share = Callable[[int, int], int]
 
@@ -46,7 +46,7 @@ RUN: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def games() -> list[GameRecord]:
     """Games with a swap and without, a ply that was not searched, and fewer cells than asked."""
-    lanes = Lanes(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12, network="toy")
+    lanes = Runner(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12, network="toy")
     found = [game for some in lanes.play(range(12)) for game in some]
     assert {game.swapped for game in found} == {True, False}
     assert all(game.search[0] == 0 for game in found)
@@ -138,7 +138,7 @@ def test_folders_without_games_and_of_two_sizes_are_named(tmp_path: Path) -> Non
             with pytest.raises(StoreError, match=f"{folder}: holds no games"):
                 read(folder)
     for k, size in enumerate((3, 4)):
-        lanes = Lanes(Hashed(2), SelfPlaySettings(size), games_in_flight=1)
+        lanes = Runner(Hashed(2), SelfPlaySettings(size), games_in_flight=1)
         stored(tmp_path / str(k), [game for some in lanes.play([k]) for game in some])
     shard_paths(tmp_path / "1")[0].rename(tmp_path / "0" / "games-000001.parquet")
     with pytest.raises(RecordError, match="one board size, got"):

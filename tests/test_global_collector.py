@@ -24,7 +24,7 @@ from thread_crew import (
 )
 
 from hex_ai.game.positions import Positions
-from hex_ai.inference.fixed_tree_search import GlobalPositionCollector
+from hex_ai.inference.global_collector import GlobalPositionCollector
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,8 +8,8 @@ from inference_toys import random_network
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.network import HexNetwork, NetworkConfig
-from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.network.resnet18 import ResNet18, ResNet18Config
 from hex_ai.training.growth import NEW_NETWORK, grown, shaped
 
 Shape = tuple[int, int]

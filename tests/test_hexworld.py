@@ -12,7 +12,7 @@ from hex_ai.formats.games import read_line
 from hex_ai.formats.hexworld import HexWorldGame, read_hexworld, write_hexworld
 from hex_ai.formats.moves import Move, PlayedGame, Word
 from hex_ai.game.notation import cell_name
-from hex_ai.selfplay.records import BLUE, RED, SWAP
+from hex_ai.game.records import BLUE, RED, SWAP
 
 EXAMPLE = "#11r9c1,b3:sc6:rw"
 LINKS = [EXAMPLE, "https://hexworld.org/board/#5x5mn,a1:Sb2,c3:pd4:fb", "#7", "#3,,a1", "#19r0,aa"]

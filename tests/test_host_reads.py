@@ -15,17 +15,19 @@ from inference_toys import HashNetwork, random_network
 from read_counter import CopyCounter, OneDevice, ReadCounter
 from torch import Tensor, nn
 
+from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
-from hex_ai.game.proven import opponent_has_won
+from hex_ai.game.records import STOPS
 from hex_ai.inference.evaluation_cache import orient
-from hex_ai.inference.fixed_tree_search import PositionCollector, build_search_tree_with_collection
+from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.move_choice import gumbel_noise
-from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
-from hex_ai.selfplay.lane import Lane, SelfPlaySettings
+from hex_ai.inference.position_collector import PositionCollector
+from hex_ai.keyed_random import gumbel_noise
+from hex_ai.network.resnet18 import ResNet18, ResNet18Config
+from hex_ai.selfplay.game_batch import GameBatch
 from hex_ai.selfplay.openings import OPENINGS
-from hex_ai.selfplay.stopping import STOPS
+from hex_ai.selfplay.settings import SelfPlaySettings
 
 META = torch.device("meta")
 
@@ -61,7 +63,7 @@ def test_a_ply_without_a_finished_game_reads_once_more(savings: bool) -> None:
     """To learn that none has finished; and once for the soundness of all evaluations."""
     asked = model(1000 * savings, savings)
     settings, cpu = SelfPlaySettings(5, (3, 2)), torch.device("cpu")
-    lane = Lane(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
+    lane = GameBatch(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
     for _ in range(5):
         with ReadCounter() as counter:
             games = lane.step()
@@ -138,7 +140,7 @@ def test_every_tensor_of_a_network_lives_on_the_device(network: nn.Module) -> No
 def test_every_tensor_of_a_ply_lives_on_the_device(opening: str, stop: tuple[str, ...]) -> None:
     """Up to the one read of a ply, which tells what games have ended."""
     settings = SelfPlaySettings(5, (3, 2), opening=opening, stop=stop)
-    lane = Lane(settings, PositionCollector(on_meta()), iter(range(20)), 20, META, "")
+    lane = GameBatch(settings, PositionCollector(on_meta()), iter(range(20)), 20, META, "")
     make_tables(lane._positions)
     with OneDevice("meta"), CopyCounter() as counter:
         with pytest.raises(NotImplementedError, match="nonzero"):
@@ -150,7 +152,7 @@ def test_every_tensor_of_a_ply_lives_on_the_device(opening: str, stop: tuple[str
 @pytest.mark.parametrize("opening", OPENINGS)
 def test_new_games_are_started_without_a_read(opening: str) -> None:
     settings = SelfPlaySettings(5, (3, 2), opening=opening)
-    lane = Lane(settings, PositionCollector(on_meta()), iter(range(40)), 20, META, "")
+    lane = GameBatch(settings, PositionCollector(on_meta()), iter(range(40)), 20, META, "")
     lane._start_games(torch.arange(20, device=META))
     assert len(lane) == 20
 
@@ -159,7 +161,7 @@ def test_new_games_are_started_without_a_read(opening: str) -> None:
 def test_nothing_of_a_ply_is_made_of_numbers_of_the_host(savings: bool) -> None:
     asked = model(1000 * savings, savings)
     settings, cpu = SelfPlaySettings(5, (3, 2), stop=STOPS), torch.device("cpu")
-    lane = Lane(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
+    lane = GameBatch(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
     lane.step()
     with CopyCounter() as counter:
         assert not lane.step()
@@ -195,7 +197,7 @@ def test_a_gpu_is_waited_for_no_more_often_than_was_counted(opening: str) -> Non
     """By torch's own alarm. A ply with finished games copies them to the host as well."""
     asked = model(0, False, "cuda")
     settings, gpu = SelfPlaySettings(5, (3, 2), opening=opening), torch.device("cuda")
-    lane = Lane(settings, PositionCollector(asked), iter(range(400)), 20, gpu, "")
+    lane = GameBatch(settings, PositionCollector(asked), iter(range(400)), 20, gpu, "")
     lane.step()
     torch.cuda.set_sync_debug_mode("warn")
     try:

@@ -22,7 +22,7 @@ from hex_ai.game.positions import Positions
 from hex_ai.htp.game import WHITE
 from hex_ai.htp.protocol import parse_request
 from hex_ai.htp.settings import HtpSettings
-from hex_ai.inference.checkpoint import save_checkpoint
+from hex_ai.network.checkpoint import save_checkpoint
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from hex_ai.htp.clock import Clock
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import Evaluator, PositionCollector
-from hex_ai.inference.timed_search import TimedSearch
+from hex_ai.puct.search import PuctSearch
 from hex_ai.value_utils import from_win_probability
 
 
@@ -260,7 +260,7 @@ def test_the_tree_is_kept_while_moves_follow_each_other() -> None:
     position = Positions.empty(1, 5)
     first = chooser.choose(position, 0.3)
     after = position.play(torch.tensor([first.cell]))
-    search = TimedSearch(position, PositionCollector(evaluator))
+    search = PuctSearch(position, PositionCollector(evaluator))
     search.search(evaluations=60)
     before = search.trees[0]
     # The same board; a move later; a move of each side later; a swap later, which changes nothing.

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from hex_ai.kernel_trace import NAMED_KERNELS, KernelTrace, kernel_report
+from hex_ai.bench.kernel_trace import NAMED_KERNELS, KernelTrace, kernel_report
 
 
 def event(start: float, length: float, name: str = "conv", cat: str = "kernel") -> dict[str, Any]:

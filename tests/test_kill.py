@@ -16,10 +16,10 @@ import pytest
 import torch
 from inference_toys import TEST_DEVICE
 
-from hex_ai.inference.checkpoint import save_checkpoint
-from hex_ai.inference.network import HexNetwork, NetworkConfig
-from hex_ai.selfplay.game_store import read_games
-from hex_ai.selfplay.records import GameRecord
+from hex_ai.game.records import GameRecord
+from hex_ai.network.checkpoint import save_checkpoint
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.store.run_folder import read_games
 
 Share = Callable[[int, int], int]
 
@@ -170,8 +170,8 @@ def test_a_signal_while_it_loads_ends_it_without_a_word() -> None:
 def test_a_signal_without_a_folder_ends_a_run_too(number: signal.Signals, network: Path) -> None:
     code = (
         "import os; from hex_ai import cli; from hex_ai.selfplay import lane;"
-        f"step = lane.Lane.step; kill = lambda: os.kill(os.getpid(), {int(number)});"
-        "lane.Lane.step = lambda self: (kill(), step(self))[1];"
+        f"step = lane.GameBatch.step; kill = lambda: os.kill(os.getpid(), {int(number)});"
+        "lane.GameBatch.step = lambda self: (kill(), step(self))[1];"
         "cli.main()"
     )
     flags = ["selfplay", "--model", str(network), "--runtime", "eager", "--board-size", "4"]

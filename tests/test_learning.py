@@ -24,26 +24,21 @@ import pytest
 import torch
 from inference_toys import TEST_DEVICE
 
-from hex_ai.cli import main
+from hex_ai.cli.main import main
 from hex_ai.errors import SettingError, StoreError
-from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
-from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.game.records import GameRecord
 from hex_ai.interrupts import Interrupted, interrupts_raised
-from hex_ai.selfplay.game_store import read_games, write_shard
-from hex_ai.selfplay.records import GameRecord
-from hex_ai.selfplay.replay import find_faults
-from hex_ai.training import fitting, run_folder
+from hex_ai.network.checkpoint import load_checkpoint, save_checkpoint
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.store.replay import find_faults
+from hex_ai.store.run_folder import read_games, write_shard
+from hex_ai.training import fitting
+from hex_ai.training import learn_folder as run_folder
 from hex_ai.training.fitting import SETTLED_FROM
+from hex_ai.training.learn_folder import RunFolder
 from hex_ai.training.learning import Learner, Round
-from hex_ai.training.run_folder import RunFolder
 from hex_ai.training.samples import Samples, samples_from_games
-from hex_ai.training.schedule import (
-    LearnSettings,
-    Length,
-    joined_sizes,
-    learning_rate,
-    next_size,
-)
+from hex_ai.training.schedule import LearnSettings, Length, joined_sizes, learning_rate, next_size
 from hex_ai.training.trainer import Trainer
 from hex_ai.training.window import LEAST, MOST, Window, limit
 

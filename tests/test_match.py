@@ -15,27 +15,20 @@ from reference import RED, SlowBoard, slow_search
 from torch import Tensor
 
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer, tree_search_move
-from hex_ai.arena.match import (
-    MatchGame,
-    MatchSettings,
-    Score,
-    fair_cells,
-    openings,
-    play_match,
-)
+from hex_ai.arena.match import MatchGame, MatchSettings, Score, fair_cells, openings, play_match
 from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Turn, Way
 from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.specs import PlayerOptions, make_player
-from hex_ai.cli import main
-from hex_ai.commands import learning as commands
+from hex_ai.cli import train as commands
+from hex_ai.cli.main import main
 from hex_ai.errors import EngineError, HexAIError, IllegalMoveError, SettingError
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
-from hex_ai.inference import levels
-from hex_ai.inference.checkpoint import save_checkpoint
-from hex_ai.inference.levels import LEVELS, Level, level, searched_moves
-from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.position_collector import PositionCollector
+from hex_ai.network.checkpoint import save_checkpoint
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.puct import levels
+from hex_ai.puct.levels import LEVELS, PlayLevel, level, searched_moves
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -476,7 +469,7 @@ def test_levels_are_what_they_say() -> None:
     assert level(1) == LEVELS[0]
     heats = [one.heat for one in LEVELS]
     assert heats == sorted(heats, reverse=True)
-    assert [Level(5.5, 0).temperature(size) for size in (5, 11)] == [1.1, 0.5]
+    assert [PlayLevel(5.5, 0).temperature(size) for size in (5, 11)] == [1.1, 0.5]
     for board_size, temperature in ((7, 4.9 / 7), (11, 4.9 / 11)):
         assert Way(level=LEVELS[4]).on(board_size) == Way(temperature=temperature)
     assert Way(level=LEVELS[9]).on(11) == Way(evaluations=200)

@@ -17,13 +17,11 @@ from hex_ai.inference.move_choice import (
     Candidates,
     choose_among,
     choose_candidates,
-    gumbel_noise,
     improved_policy,
     log_priors,
-    random_bits,
     top_moves,
-    uniform_noise,
 )
+from hex_ai.keyed_random import gumbel_noise, random_bits, uniform_noise
 from hex_ai.selfplay.openings import (
     OPENINGS,
     check_opening,

@@ -13,10 +13,9 @@ from inference_toys import random_network, random_positions, seeded
 from torch import Tensor, nn
 
 from hex_ai.errors import SettingError
-from hex_ai.game.positions import MAX_SIZE, Positions
-from hex_ai.inference.network import (
-    HexNetwork,
-    NetworkConfig,
+from hex_ai.game.positions import Positions
+from hex_ai.game.records import MAX_SIZE
+from hex_ai.network.architecture import (
     architecture,
     architecture_of,
     config_of,
@@ -24,6 +23,7 @@ from hex_ai.inference.network import (
     parameter_count,
     register_architecture,
 )
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 Evaluation = tuple[Tensor, Tensor]
 
@@ -188,7 +188,7 @@ def test_the_registry_refuses_what_it_does_not_know() -> None:
 
 
 def test_architectures_of_others_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hex_ai.inference.network._ARCHITECTURES", {})
+    monkeypatch.setattr("hex_ai.network.architecture._ARCHITECTURES", {})
 
     @dataclass(frozen=True)
     class Settings:

@@ -17,7 +17,7 @@ from hex_ai.errors import NotationError
 from hex_ai.formats.moves import PlayedGame
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_index, cell_name, column_index, column_name
-from hex_ai.selfplay.records import BLUE, SWAP
+from hex_ai.game.records import BLUE, SWAP
 
 
 @pytest.mark.parametrize("size", [*range(1, 20), 30])

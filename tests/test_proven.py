@@ -13,8 +13,8 @@ from read_counter import ReadCounter
 from reference import BLUE, RED, TOUCHING, SlowBoard, solve
 from torch import Tensor
 
+from hex_ai.game.connections import TEMPLATES, ZIGGURAT, opponent_has_won
 from hex_ai.game.positions import Positions, joins_top_to_bottom
-from hex_ai.game.proven import TEMPLATES, ZIGGURAT, opponent_has_won
 
 Share = Callable[[int, int], int]
 Cell = tuple[int, int]
@@ -338,7 +338,7 @@ def test_nothing_is_read_where_that_takes_a_wait(
 ) -> None:
     positions = random_boards(size, 20, size, device)
     expected = opponent_has_won(positions)  # tables that are made once may cross over
-    monkeypatch.setattr("hex_ai.game.proven._tells_at_once", lambda device: False)
+    monkeypatch.setattr("hex_ai.game.connections._tells_at_once", lambda device: False)
     with ReadCounter() as counter:
         found = opponent_has_won(positions)
     assert counter.reads == 0

@@ -9,16 +9,16 @@ import pytest
 from evaluators import Hashed
 
 from hex_ai.errors import RecordError
-from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes
-from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
-from hex_ai.selfplay.replay import find_faults, replay
+from hex_ai.game.records import NO_CELL, SWAP, GameRecord
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.store.replay import find_faults, replay
 
 
 @pytest.fixture(scope="module")
 def games() -> list[GameRecord]:
     """Clean games, with a swap and without."""
-    lanes = Lanes(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12)
+    lanes = Runner(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12)
     found = [game for some in lanes.play(range(12)) for game in some]
     assert {game.swapped for game in found} == {True, False}
     return found

@@ -18,12 +18,13 @@ from reference import BLUE, RED, SlowBoard, SlowSearch, slow_search
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.move_choice import gumbel_noise
+from hex_ai.game.records import NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
 from hex_ai.inference.position_collector import PositionCollector
-from hex_ai.selfplay.lane import Lane, SelfPlaySettings
-from hex_ai.selfplay.lanes import GameIds, Lanes
+from hex_ai.keyed_random import gumbel_noise
+from hex_ai.selfplay.game_batch import GameBatch
 from hex_ai.selfplay.openings import uniform_cells
-from hex_ai.selfplay.records import NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
+from hex_ai.selfplay.runner import GameIds, Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
 
 Share = Callable[[int, int], int]
 
@@ -87,7 +88,7 @@ def play(
     toy: Toy, settings: SelfPlaySettings, ids: Iterable[int], device: torch.device, **mode: Any
 ) -> list[GameRecord]:
     """The games of a run, by id."""
-    lanes = Lanes(toy, settings, device=device, network="toy", **mode)
+    lanes = Runner(toy, settings, device=device, network="toy", **mode)
     games = [game for some in lanes.play(ids) for game in some]
     assert lanes.searches == sum(searches(game, settings) for game in games)
     return sorted(games, key=lambda game: game.game_id)
@@ -351,20 +352,22 @@ def test_batches_are_as_large_as_the_mode_makes_them(device: torch.device) -> No
 def test_a_lane_refills_its_slots_at_once_and_drops_those_left_over(device: torch.device) -> None:
     ids = GameIds(iter(range(10)))
     collector = PositionCollector(Hashed(2))
-    lane = Lane(SelfPlaySettings(3, (2, 2)), collector, ids, 4, device, "toy")
+    lane = GameBatch(SelfPlaySettings(3, (2, 2)), collector, ids, 4, device, "toy")
     finished: list[int] = []
     while len(lane):
         assert len(lane) == min(4, 10 - len(finished))
         finished += [game.game_id for game in lane.step()]
     assert sorted(finished) == list(range(10))
-    assert len(Lane(SelfPlaySettings(3), collector, ids, 4, device, "toy")) == 0
+    assert len(GameBatch(SelfPlaySettings(3), collector, ids, 4, device, "toy")) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_play_may_be_closed_early_and_no_games_are_no_error(
     workers: int, device: torch.device
 ) -> None:
-    lanes = Lanes(Hashed(2), SelfPlaySettings(3), games_in_flight=4, workers=workers, device=device)
+    lanes = Runner(
+        Hashed(2), SelfPlaySettings(3), games_in_flight=4, workers=workers, device=device
+    )
     assert [game for some in lanes.play([]) for game in some] == []
     ids = itertools.count()
     playing = lanes.play(ids)
@@ -386,7 +389,7 @@ class Failing(Hashed):
 
 @pytest.mark.parametrize("mode", [{}, {"batched": False}, {"workers": 3}], ids=str)
 def test_an_error_of_the_model_ends_the_play(mode: dict[str, Any], device: torch.device) -> None:
-    lanes = Lanes(Failing(), SelfPlaySettings(5), games_in_flight=6, device=device, **mode)
+    lanes = Runner(Failing(), SelfPlaySettings(5), games_in_flight=6, device=device, **mode)
     with pytest.raises(ArithmeticError, match="fifty-first"):
         list(lanes.play(itertools.count()))
 
@@ -396,4 +399,4 @@ def test_an_error_of_the_model_ends_the_play(mode: dict[str, Any], device: torch
 )
 def test_modes_that_cannot_be_are_refused(mode: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
-        Lanes(Uniform(), SelfPlaySettings(), **{"games_in_flight": 4} | mode)
+        Runner(Uniform(), SelfPlaySettings(), **{"games_in_flight": 4} | mode)

@@ -13,7 +13,7 @@ from hex_ai.errors import NotationError
 from hex_ai.formats.moves import Move, PlayedGame, SetUp, Word
 from hex_ai.formats.sgf import SgfGame, read_sgf, write_sgf
 from hex_ai.game.notation import cell_index, cell_name
-from hex_ai.selfplay.records import BLUE, RED, SWAP
+from hex_ai.game.records import BLUE, RED, SWAP
 
 PLAYHEX = (
     "(;FF[4]CA[UTF-8]AP[PlayHex:0.0.0]GM[11]SZ[11]PB[one]PW[two]RE[B+Resign]"

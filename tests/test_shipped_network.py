@@ -8,13 +8,12 @@ import torch
 from reference import RED, SlowBoard, reachable, solve
 
 from hex_ai.game.positions import Positions
-from hex_ai.inference.checkpoint import load_checkpoint
 from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.inference_plan import default_plan
-from hex_ai.inference.levels import searched_moves
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import PositionCollector
-from hex_ai.selfplay.selfplay_engine import default_model_path
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.puct.levels import searched_moves
 
 Share = Callable[[int, int], int]
 

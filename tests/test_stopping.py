@@ -14,21 +14,21 @@ from test_selfplay_modes import print_of
 
 from hex_ai.errors import SettingError
 from hex_ai.formats.trmph import read_trmph, write_trmph
+from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
-from hex_ai.game.proven import opponent_has_won
-from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes
-from hex_ai.selfplay.records import BLUE, RED, GameRecord
-from hex_ai.selfplay.replay import find_faults, replay
-from hex_ai.selfplay.stopping import first_resignation, played_on
-from hex_ai.selfplay.summary import RunSummary
+from hex_ai.game.records import BLUE, RED, GameRecord, first_resignation
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.selfplay.stopping import played_on
+from hex_ai.store.replay import find_faults, replay
+from hex_ai.store.summary import RunSummary
 
 BOTH = ("proven", "resign")
 WHOLE = SelfPlaySettings(5, (3, 2), resign_threshold=0.4, resign_played_on=0.3)
 
 
 def play(settings: SelfPlaySettings, device: torch.device, **mode: Any) -> list[GameRecord]:
-    lanes = Lanes(Hashed(2), settings, device=device, **{"games_in_flight": 40} | mode)
+    lanes = Runner(Hashed(2), settings, device=device, **{"games_in_flight": 40} | mode)
     games = [game for some in lanes.play(range(80)) for game in some]
     return sorted(games, key=lambda game: game.game_id)
 

@@ -11,8 +11,8 @@ from evaluators import random_roots, slow_boards
 from reference import SlowBoard, solve
 from torch import Tensor
 
+from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
-from hex_ai.game.proven import opponent_has_won
 from hex_ai.game.threats import resolve
 
 Share = Callable[[int, int], int]

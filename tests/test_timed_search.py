@@ -18,14 +18,8 @@ from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
 from hex_ai.game.positions import Positions
 from hex_ai.game.threats import resolve
 from hex_ai.inference.position_collector import PositionCollector
-from hex_ai.inference.proof_tree import (
-    Node,
-    ProofTree,
-    TreeSettings,
-    Verdict,
-    expected_line,
-)
-from hex_ai.inference.timed_search import SearchResult, SearchSettings, TimedSearch
+from hex_ai.puct.search import PuctResult, PuctSearch, PuctSettings
+from hex_ai.puct.tree import Node, PuctTree, TreeSettings, Verdict, expected_line
 
 Share = Callable[[int, int], int]
 CPU = torch.device("cpu")
@@ -52,10 +46,8 @@ class Liar(Toy):
 TOYS: dict[str, Callable[[], Toy]] = {"uniform": Uniform, "hashed": lambda: Hashed(3), "liar": Liar}
 
 
-def searched(
-    roots: Positions, toy: Toy, evaluations: int = PLENTY, **settings: int
-) -> SearchResult:
-    return TimedSearch(roots, PositionCollector(toy), SearchSettings(**settings)).search(
+def searched(roots: Positions, toy: Toy, evaluations: int = PLENTY, **settings: int) -> PuctResult:
+    return PuctSearch(roots, PositionCollector(toy), PuctSettings(**settings)).search(
         evaluations=evaluations
     )
 
@@ -65,7 +57,7 @@ def positions_of(boards: list[SlowBoard]) -> Positions:
     return Positions.from_stones(stones, torch.tensor([board.mover < 0 for board in boards]))
 
 
-def assert_exact(roots: Positions, found: SearchResult) -> None:
+def assert_exact(roots: Positions, found: PuctResult) -> None:
     """Every root is proven for whom it is won, and a won one is kept won."""
     truth = [solve(board) for board in slow_boards(roots)]
     assert found.proven.tolist() == found.values.tolist() == truth
@@ -117,13 +109,13 @@ def assert_sound(node: Node, size: int) -> int:
 
 
 def test_proofs_inside_the_tree_hold_within_their_carriers() -> None:
-    search = TimedSearch(random_roots(40, 4, 3, CPU), PositionCollector(Hashed(8)))
+    search = PuctSearch(random_roots(40, 4, 3, CPU), PositionCollector(Hashed(8)))
     search.search(evaluations=PLENTY)
     nodes = [node for tree in search.trees for node in tree.nodes.values()]
     assert sum(assert_sound(node, 4) for node in nodes) > 100
 
 
-def fields(found: SearchResult, row: int) -> list[object]:
+def fields(found: PuctResult, row: int) -> list[object]:
     """One game's part of a result."""
     columns = (found.moves, found.values, found.proven, found.visits, found.evaluations)
     values = found.move_values[row].nan_to_num(9.0)
@@ -145,7 +137,7 @@ def test_a_game_is_searched_alike_alone_and_in_any_company(leaves: int) -> None:
 
 def test_statistics_add_up() -> None:
     roots = Positions.empty(1, 7)
-    search = TimedSearch(roots, PositionCollector(Hashed(4)))
+    search = PuctSearch(roots, PositionCollector(Hashed(4)))
     found = search.search(evaluations=200)
     assert found.evaluations.tolist() == [200]
     new = sum(len(tree.nodes) for tree in search.trees) - 1
@@ -157,7 +149,7 @@ def test_statistics_add_up() -> None:
 
 
 def test_a_refuted_move_is_not_expected_while_others_are_left() -> None:
-    tree = ProofTree((0, 0), TreeSettings())
+    tree = PuctTree((0, 0), TreeSettings())
     tree.judge(tree.root, Verdict(0, carrier=0, must=0b1011, threats=0, move=-1))
     shares = np.array([0.4, 0.3, 0.2, 0.1], np.float32)
     tree.evaluate(tree.root, np.array([0, 2, 3, 1], np.int16), shares, 0.5)
@@ -203,7 +195,7 @@ class Slow(Hashed):
 @pytest.mark.parametrize("games", [1, 150])
 def test_the_budget_of_seconds_is_kept_to_a_tenth(games: int) -> None:
     clock = Clock()
-    search = TimedSearch(Positions.empty(games, 9), PositionCollector(Slow(clock)), clock=clock)
+    search = PuctSearch(Positions.empty(games, 9), PositionCollector(Slow(clock)), clock=clock)
     search.search(seconds=30.0)
     assert 25.0 <= clock.now - 100.0 <= 33.0
 
@@ -211,7 +203,7 @@ def test_the_budget_of_seconds_is_kept_to_a_tenth(games: int) -> None:
 def test_a_tree_that_was_kept_keeps_the_budget_too() -> None:
     """There the root takes no time, which says nothing of what a leaf takes."""
     clock = Clock()
-    search = TimedSearch(Positions.empty(1, 11), PositionCollector(Slow(clock, 0.0)), clock=clock)
+    search = PuctSearch(Positions.empty(1, 11), PositionCollector(Slow(clock, 0.0)), clock=clock)
     search.search(seconds=20.0)
     for _ in range(3):
         before = clock.now
@@ -226,7 +218,7 @@ def test_what_is_proven_stays_so_whatever_the_loser_plays() -> None:
     kept = lost = 0
     roots = random_roots(600, 5, 11, CPU)
     for row in range(len(roots)):
-        search = TimedSearch(roots[row : row + 1], PositionCollector(Hashed(2)))
+        search = PuctSearch(roots[row : row + 1], PositionCollector(Hashed(2)))
         found = search.search(evaluations=600)
         if int(found.proven[0]) != 1 or len(search.trees[0].nodes) < 20:
             continue
@@ -247,7 +239,7 @@ def test_what_is_proven_stays_so_whatever_the_loser_plays() -> None:
     assert kept >= 33  # of 36; the others are found again
 
 
-def unseen(search: TimedSearch) -> list[int]:
+def unseen(search: PuctSearch) -> list[int]:
     """Legal moves that the tree has no proof against, nor the threats: all, if there are none."""
     legal = search.positions.legal_moves()[0].nonzero()[:, 0]
     after = search.positions[torch.zeros_like(legal)].play(legal)
@@ -260,7 +252,7 @@ def unseen(search: TimedSearch) -> list[int]:
 
 def test_the_root_is_evaluated_however_short_the_time() -> None:
     clock = Clock()
-    search = TimedSearch(Positions.empty(3, 9), PositionCollector(Slow(clock)), clock=clock)
+    search = PuctSearch(Positions.empty(3, 9), PositionCollector(Slow(clock)), clock=clock)
     found = search.search(seconds=0.001)
     assert found.evaluations.tolist() == [1, 1, 1]
     assert clock.now - 100.0 < 2.0
@@ -268,7 +260,7 @@ def test_the_root_is_evaluated_however_short_the_time() -> None:
 
 def test_trees_are_kept_from_move_to_move() -> None:
     """The node behind the move played is the next root, with all that was found behind it."""
-    search = TimedSearch(Positions.empty(4, 6), PositionCollector(Hashed(2)))
+    search = PuctSearch(Positions.empty(4, 6), PositionCollector(Hashed(2)))
     found = search.search(evaluations=80)
     search.advance(found.moves)
     behind = found.visits.gather(1, found.moves[:, None])[:, 0]
@@ -290,14 +282,14 @@ def _stones(pair: tuple[int, int]) -> int:
 
 
 def test_a_tree_that_was_kept_proves_what_a_new_one_proves() -> None:
-    search = TimedSearch(random_roots(20, 4, 5, CPU), PositionCollector(Hashed(2)))
+    search = PuctSearch(random_roots(20, 4, 5, CPU), PositionCollector(Hashed(2)))
     search.advance(search.search(evaluations=3).moves)
     search.keep([n for n, over in enumerate(search.positions.finished.tolist()) if not over])
     assert_exact(search.positions, search.search(evaluations=PLENTY))
 
 
 def test_whole_games_are_legal_and_won_by_who_was_proven_to_win() -> None:
-    search = TimedSearch(Positions.empty(6, 4).play(torch.arange(6)), PositionCollector(Hashed(7)))
+    search = PuctSearch(Positions.empty(6, 4).play(torch.arange(6)), PositionCollector(Hashed(7)))
     first = search.search(evaluations=PLENTY)
     red_to_win = {n: int(p) < 0 for n, p in enumerate(first.proven)}
     numbers = list(red_to_win)
@@ -316,7 +308,7 @@ def test_whole_games_are_legal_and_won_by_who_was_proven_to_win() -> None:
 
 
 def test_any_legal_move_may_be_played_even_one_nobody_looked_at() -> None:
-    search = TimedSearch(Positions.empty(1, 6), PositionCollector(Hashed(1)))
+    search = PuctSearch(Positions.empty(1, 6), PositionCollector(Hashed(1)))
     for _ in range(6):
         found = search.search(evaluations=8)
         unseen = search.positions.legal_moves() & found.move_values.isnan()
@@ -328,8 +320,8 @@ def test_any_legal_move_may_be_played_even_one_nobody_looked_at() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    search = TimedSearch(
-        Positions.empty(2, 8), PositionCollector(Hashed(3)), SearchSettings(max_nodes=150)
+    search = PuctSearch(
+        Positions.empty(2, 8), PositionCollector(Hashed(3)), PuctSettings(max_nodes=150)
     )
     for _ in range(5):
         found = search.search(evaluations=1000)
@@ -358,25 +350,25 @@ def test_a_lost_position_is_played_on_by_policy_and_a_won_one_to_its_end() -> No
 
 def test_unusable_budgets_roots_and_settings_are_refused() -> None:
     roots = Positions.empty(2, 3)
-    search = TimedSearch(roots, PositionCollector(Uniform()))
+    search = PuctSearch(roots, PositionCollector(Uniform()))
     for budget in ({}, {"evaluations": 0}, {"seconds": 0.0}, {"seconds": float("nan")}):
         with pytest.raises(SettingError):
             search.search(**budget)
     for settings in ({"leaves": 0}, {"max_nodes": 0}):
         with pytest.raises(SettingError):
-            SearchSettings(**settings)
+            PuctSettings(**settings)
     with pytest.raises(SettingError):
         TreeSettings(exploration=0.0)
     finished = positions_of([SlowBoard(((1, -1), (1, -1)), -1)])
     for refused in (finished, roots[:0]):
         with pytest.raises(ShapeError):
-            TimedSearch(refused, PositionCollector(Uniform()))
+            PuctSearch(refused, PositionCollector(Uniform()))
     with pytest.raises(IllegalMoveError):
         search.advance(torch.tensor([4, 9]))
 
 
 def test_a_finished_game_is_not_searched_on() -> None:
-    search = TimedSearch(Positions.empty(1, 1), PositionCollector(Uniform()))
+    search = PuctSearch(Positions.empty(1, 1), PositionCollector(Uniform()))
     search.advance(search.search(evaluations=1).moves)
     with pytest.raises(ShapeError):
         search.search(evaluations=1)
@@ -385,15 +377,15 @@ def test_a_finished_game_is_not_searched_on() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        SearchSettings(leaves=3),
-        SearchSettings(tree=TreeSettings(exploration=3.0)),
-        SearchSettings(tree=TreeSettings(unseen=1.0)),
+        PuctSettings(leaves=3),
+        PuctSettings(tree=TreeSettings(exploration=3.0)),
+        PuctSettings(tree=TreeSettings(unseen=1.0)),
     ],
 )
-def test_each_setting_changes_the_tree(settings: SearchSettings) -> None:
+def test_each_setting_changes_the_tree(settings: PuctSettings) -> None:
     roots = Positions.empty(1, 8)
     found = [
-        TimedSearch(roots, PositionCollector(Hashed(1)), one).search(evaluations=100).visits
-        for one in (SearchSettings(), settings)
+        PuctSearch(roots, PositionCollector(Hashed(1)), one).search(evaluations=100).visits
+        for one in (PuctSettings(), settings)
     ]
     assert not torch.equal(*found)

@@ -15,10 +15,10 @@ import torch
 from evaluators import Hashed
 from reference import RED, SlowBoard, canonical
 
-from hex_ai.inference.network import HexNetwork, NetworkConfig
-from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes
-from hex_ai.selfplay.records import NO_CELL, SWAP, GameRecord
+from hex_ai.game.records import NO_CELL, SWAP, GameRecord
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.calibration import LEAST, MOST, best_factor, calibrate
 from hex_ai.training.samples import TRACE_DECAY, Samples, samples_from_games, value_targets
 from hex_ai.training.trainer import Trainer
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def toy_games(size: int, **settings: Any) -> list[GameRecord]:
-    lanes = Lanes(Hashed(4), SelfPlaySettings(size, (3, 2), **settings), games_in_flight=9)
+    lanes = Runner(Hashed(4), SelfPlaySettings(size, (3, 2), **settings), games_in_flight=9)
     return [game for some in lanes.play(range(9)) for game in some]
 
 

@@ -9,8 +9,8 @@ import pytest
 from hostile_files import refusal, small_network
 
 from hex_ai.errors import CheckpointError
-from hex_ai.inference.checkpoint import load_checkpoint, save_checkpoint
-from hex_ai.inference.foreign_weights import import_weights
+from hex_ai.network.checkpoint import load_checkpoint, save_checkpoint
+from hex_ai.network.import_weights import import_weights
 
 
 def test_a_file_larger_than_the_process_may_write_leaves_the_old_one(tmp_path: Path) -> None:

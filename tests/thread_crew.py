@@ -10,7 +10,7 @@ from inference_toys import HashEvaluator, drawn, hash_evaluation
 from torch import Tensor
 
 from hex_ai.game.positions import Positions
-from hex_ai.inference.fixed_tree_search import GlobalPositionCollector
+from hex_ai.inference.global_collector import GlobalPositionCollector
 
 P = ParamSpec("P")
 

@@ -31,10 +31,10 @@ from runtimes import CONTENDERS, NOT_BY_DEFAULT
 from torch import nn
 from workers import Worker, WorkerError
 
-from hex_ai.inference.checkpoint import load_checkpoint
 from hex_ai.inference.inference_plan import has_compiler, multiplies_bfloat16
-from hex_ai.inference.network import HexNetwork, NetworkConfig
-from hex_ai.inference.resnet18 import SIZE, ResNet18, ResNet18Config
+from hex_ai.network.checkpoint import load_checkpoint
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.network.resnet18 import SIZE, ResNet18, ResNet18Config
 
 Results = dict[str, dict[str, Any]]
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.network import architecture, architecture_of, config_of, for_inference
-from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes
-from hex_ai.selfplay.replay import replay
+from hex_ai.network.architecture import architecture, architecture_of, config_of, for_inference
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.store.replay import replay
 
 GAMES = 64
 CALIBRATION_POSITIONS = 512
@@ -85,7 +85,7 @@ def _positions(network: nn.Module, size: int, count: int, seed: int) -> Position
     """About `count` positions, spread evenly over all plies of all games of one seed."""
     plan = InferencePlan("cpu", "eager", "float32", (CHUNK,), torch.get_num_threads())
     model = ModelInference(copy.deepcopy(network), plan)
-    lanes = Lanes(model, SelfPlaySettings(size, (1,), seed), games_in_flight=GAMES)
+    lanes = Runner(model, SelfPlaySettings(size, (1,), seed), games_in_flight=GAMES)
     games = (game for games in lanes.play(range(GAMES)) for game in games)
     # The last position of a game is finished, and nobody evaluates it.
     plies = [ply for game in games for ply in replay(size, [int(m) for m in game.moves])[:-1]]

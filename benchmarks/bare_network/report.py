@@ -16,9 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from workers import Worker
 
 from hex_ai import __version__
-from hex_ai.bench import processor_name
-from hex_ai.inference.inference_plan import multiplies_bfloat16
-from hex_ai.inference.network import architecture_of, config_of, parameter_count
+from hex_ai.inference.inference_plan import multiplies_bfloat16, processor_name
+from hex_ai.network.architecture import architecture_of, config_of, parameter_count
 
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "torchao", "openvino", "nncf", "onnxruntime", "onnx", "onnxscript")

@@ -22,19 +22,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hex_ai.bare_speed import flops_per_row, matmul_peak
-from hex_ai.bench import BenchSettings, run_bench
-from hex_ai.inference.checkpoint import load_checkpoint
+from hex_ai.bench.bare_speed import flops_per_row, matmul_peak
+from hex_ai.bench.modes import BenchSettings
+from hex_ai.bench.report import run_bench
+from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import PRECISIONS, InferencePlan, default_plan
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.network import HexNetwork, NetworkConfig
 from hex_ai.inference.probe import probe_positions
-from hex_ai.inference.resnet18 import ResNet18, ResNet18Config
 from hex_ai.inference.tuning import tune
-from hex_ai.selfplay.record_table import PLY_FIELDS, ROW_FIELDS
-from hex_ai.selfplay.records import GameRecord
-from hex_ai.selfplay.selfplay_engine import SelfPlayEngine, default_model_path
-from hex_ai.training.run_folder import read_notes
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.network.resnet18 import ResNet18, ResNet18Config
+from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.store.schema import PLY_FIELDS, ROW_FIELDS
+from hex_ai.training.learn_folder import read_notes
 
 Options = dict[str, Any]
 Figures = dict[str, Any]

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan, default_plan
-from hex_ai.inference.network import HexNetwork, NetworkConfig, for_inference
+from hex_ai.network.architecture import for_inference
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 # Games whose plies the slots start at, as in `hex-ai bench`.
 SAMPLE_GAMES = 32

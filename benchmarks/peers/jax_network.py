@@ -8,7 +8,8 @@ from common import Setup, make_network
 from jax import Array
 from torch import nn
 
-from hex_ai.inference.network import Block, for_inference
+from hex_ai.network.architecture import for_inference
+from hex_ai.network.resnet import Block
 
 Weights = dict[str, Any]
 

@@ -26,10 +26,10 @@ from common import PeerError, Rates, Setup, make_network
 from worker import worker
 
 import hex_ai
-from hex_ai.bare_speed import device_name
 from hex_ai.errors import HexAIError, SettingError
-from hex_ai.inference.network import parameter_count
-from hex_ai.selfplay.game_store import write_json
+from hex_ai.inference.inference_plan import device_name
+from hex_ai.network.architecture import parameter_count
+from hex_ai.store.run_folder import write_json
 
 SCHEMA_VERSION = 1
 

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch import Tensor
 
-from hex_ai.arena.htp_engine import HtpEngine, RefusalError
+from hex_ai.arena.engine_process import EngineProcess, RefusalError
 from hex_ai.arena.players import NO_MOVE, Turn
 from hex_ai.errors import EngineError, NotationError, SettingError
 from hex_ai.game.notation import cell_index, cell_name
@@ -132,7 +132,7 @@ class HtpPlayer:
         if not self._command:
             raise SettingError(f"{name!r} names no command")
         self.faults, self.seconds, self.slowest = 0, 0.0, 0.0
-        self._engine = HtpEngine(self._command)
+        self._engine = EngineProcess(self._command)
         self._size = 0
 
     def choose(self, turn: Turn) -> Tensor:
@@ -162,7 +162,7 @@ class HtpPlayer:
         """The board cell that the engine plays after `moves`, or `NO_MOVE` if it resigns."""
         if not self._engine.alive:
             self._engine.close()
-            self._engine, self._size = HtpEngine(self._command), 0
+            self._engine, self._size = EngineProcess(self._command), 0
         self._set_up(size, moves, time.monotonic() + max(self._limit, SETUP_SECONDS))
         started = time.monotonic()
         answer = self._engine.ask(f"genmove {_colour(len(moves))}", started + self._limit)

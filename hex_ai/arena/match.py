@@ -11,11 +11,10 @@ from hex_ai.arena.players import NO_MOVE, Player, Turn
 from hex_ai.arena.rating import Sprt, elo, interval
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
+from hex_ai.game.records import MIN_SIZE, RED
 from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
-from hex_ai.inference.move_choice import random_bits
 from hex_ai.inference.position_collector import Evaluator, PositionCollector
-from hex_ai.selfplay.lane import MIN_SIZE
-from hex_ai.selfplay.records import RED
+from hex_ai.keyed_random import random_bits
 
 _SUITE_KEY = -6
 

@@ -12,16 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from hex_ai.game.positions import Positions
-from hex_ai.inference.fixed_tree_search import (
-    PositionCollector,
-    build_search_tree_with_collection,
-)
+from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.inference_plan import default_plan
-from hex_ai.inference.levels import Level, policy_moves, searched_moves
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.move_choice import gumbel_noise, uniform_noise
-from hex_ai.inference.position_collector import Collector
-from hex_ai.inference.timed_search import TimedSearch
+from hex_ai.inference.position_collector import Collector, PositionCollector
+from hex_ai.keyed_random import gumbel_noise, uniform_noise
+from hex_ai.puct.levels import PlayLevel, policy_moves, searched_moves
+from hex_ai.puct.search import PuctSearch
 
 # Says that a player gives the game up.
 NO_MOVE = -1
@@ -96,7 +93,7 @@ class Way:
     evaluations: int = 0
     seconds: float = 0.0
     temperature: float = 0.0
-    level: Level | None = None
+    level: PlayLevel | None = None
 
     def on(self, size: int) -> "Way":
         """The same for boards of one size, without a level."""
@@ -141,7 +138,7 @@ class NetworkPlayer:
         elif way.seconds:
             moves = torch.cat(
                 [
-                    TimedSearch(positions[k : k + 1], collector).search(seconds=way.seconds).moves
+                    PuctSearch(positions[k : k + 1], collector).search(seconds=way.seconds).moves
                     for k in range(len(positions))
                 ]
             )

@@ -15,11 +15,10 @@ from pathlib import Path
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer
 from hex_ai.arena.players import NetworkPlayer, Player, RandomPlayer, Way
 from hex_ai.errors import SettingError
-from hex_ai.inference.checkpoint import load_checkpoint
 from hex_ai.inference.fixed_tree_search import check_widths
-from hex_ai.inference.levels import level
-from hex_ai.inference.move_choice import HOTTEST
-from hex_ai.selfplay.selfplay_engine import default_model_path
+from hex_ai.inference.move_choice import MAX_TEMPERATURE
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.puct.levels import level
 
 DEFAULT_WIDTHS = (3, 2)
 
@@ -49,8 +48,10 @@ class PlayerOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature <= HOTTEST:
-            raise SettingError(f"temperature {self.temperature} is not between 0 and {HOTTEST:g}")
+        if not 0 <= self.temperature <= MAX_TEMPERATURE:
+            raise SettingError(
+                f"temperature {self.temperature} is not between 0 and {MAX_TEMPERATURE:g}"
+            )
         if not 0 < self.move_seconds <= MOST_SECONDS:
             raise SettingError(
                 f"{self.move_seconds:g} seconds a move are not above 0 and at most {MOST_SECONDS}"

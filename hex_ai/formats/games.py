@@ -11,9 +11,9 @@ from hex_ai.formats.sgf import SgfGame, read_sgf, write_sgf
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_name
 from hex_ai.game.positions import Positions
-from hex_ai.selfplay.game_store import read_games, write_text
-from hex_ai.selfplay.records import SWAP, GameRecord
-from hex_ai.selfplay.replay import replay
+from hex_ai.game.records import SWAP, GameRecord
+from hex_ai.store.replay import replay
+from hex_ai.store.run_folder import read_games, write_text
 
 FILE_ENDINGS = (".sgf", ".hsgf")
 

@@ -22,7 +22,7 @@ from hex_ai.formats.moves import (
     square_size,
 )
 from hex_ai.game.notation import cell_index, cell_name
-from hex_ai.selfplay.records import BLUE, RED
+from hex_ai.game.records import BLUE, RED
 
 ADDRESS = "https://hexworld.org/board/"
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from hex_ai.errors import NotationError
 from hex_ai.game.notation import cell_name
-from hex_ai.game.positions import MAX_SIZE
-from hex_ai.selfplay.records import BLUE, RED, SWAP
+from hex_ai.game.records import BLUE, MAX_SIZE, RED, SWAP
 
 Stones = NDArray[np.int8]
 

@@ -23,16 +23,9 @@ from hex_ai.formats.moves import (
     short,
     square_size,
 )
-from hex_ai.formats.sgf_text import (
-    Node,
-    Property,
-    escaped,
-    place_name,
-    plain_text,
-    read_main_lines,
-)
+from hex_ai.formats.sgf_text import Node, Property, escaped, place_name, plain_text, read_main_lines
 from hex_ai.game.notation import cell_index, cell_name
-from hex_ai.selfplay.records import BLUE, RED
+from hex_ai.game.records import BLUE, RED
 
 DEFAULT_SIZE = 11
 HEX = "11"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import STOPPED, PlayedGame, short, square_size
 from hex_ai.game.notation import CELL, cell_index, cell_name
-from hex_ai.selfplay.records import BLUE, RED, SWAP
+from hex_ai.game.records import BLUE, RED, SWAP
 
 _LINE = re.compile(
     r"(?:https?://(?:www\.)?trmph\.com/hex/board)?#(?P<size>[0-9]{1,4}),(?P<cells>\S*)"
@@ -43,7 +43,7 @@ def read_trmph(line: str) -> PlayedGame:
     """Reads one line, with or without the address in front and the winner behind.
 
     Cells must be on the board and empty when played. Whether the game was over before its end, and
-    whether the winner is right, is for `hex_ai.selfplay.replay` to say.
+    whether the winner is right, is for `hex_ai.store.replay` to say.
 
     Raises:
       NotationError: anything else; the message names the place.

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
-
-MAX_SIZE = 19
+from hex_ai.game.records import MAX_SIZE
 
 # The six cells that touch (row, column). The set is its own transpose, and so is Hex.
 NEIGHBOURS = ((-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0))

@@ -15,8 +15,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from hex_ai.game.positions import NEIGHBOURS, Positions
-from hex_ai.game.proven import (
+from hex_ai.game.connections import (
     NOWHERE,
     chain_from_top,
     ending_templates,
@@ -24,6 +23,7 @@ from hex_ai.game.proven import (
     templates,
     upside_down,
 )
+from hex_ai.game.positions import NEIGHBOURS, Positions
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hex_ai.game.positions import MAX_SIZE, Positions
+from hex_ai.game.positions import Positions
+from hex_ai.game.records import MAX_SIZE
 from hex_ai.inference.fixed_tree_search import (
-    PositionCollector,
     SearchTree,
     build_search_tree_with_collection,
     check_widths,
 )
-from hex_ai.inference.levels import level, policy_moves
-from hex_ai.inference.position_collector import Evaluator
-from hex_ai.inference.timed_search import SearchResult, SearchSettings, TimedSearch
+from hex_ai.inference.position_collector import Evaluator, PositionCollector
+from hex_ai.puct.levels import level, policy_moves
+from hex_ai.puct.search import PuctResult, PuctSearch, PuctSettings
 
 # A search is given at least this long, for it evaluates its root whatever the time.
 LEAST_SECONDS = 1e-3
@@ -73,7 +73,7 @@ def make_chooser(
       evaluator: evaluates positions.
       device: where it wants them.
       widths: of the search where neither a level nor a time is set.
-      level: of play, see `hex_ai.inference.levels`; then no time counts.
+      level: of play, see `hex_ai.puct.levels`; then no time counts.
 
     Raises:
       SettingError: unusable widths, or no such level.
@@ -104,7 +104,7 @@ class FixedOrTimedChooser:
     def __init__(self, evaluator: Evaluator, device: torch.device, widths: Sequence[int]) -> None:
         self._evaluator, self._device = evaluator, device
         self._widths = check_widths(widths)
-        self._timed: TimedSearch | None = None
+        self._timed: PuctSearch | None = None
 
     def choose(self, position: Positions, seconds: float | None) -> Choice:
         """Searches with the widths, or for the time given; see `Chooser`."""
@@ -116,7 +116,7 @@ class FixedOrTimedChooser:
             return choice_of(tree)
         started = time.monotonic()
         if self._timed is None or not follow(self._timed, position):
-            self._timed = TimedSearch(position, collector, SearchSettings(max_nodes=MAX_NODES))
+            self._timed = PuctSearch(position, collector, PuctSettings(max_nodes=MAX_NODES))
         left = seconds - (time.monotonic() - started)
         found = self._timed.search(seconds=max(left, LEAST_SECONDS))
         self._evaluator.check()
@@ -139,7 +139,7 @@ class LevelChooser:
         """Draws from the policy, or searches with the level's number of evaluations."""
         position = position.to(self._device)
         collector = PositionCollector(self._evaluator)
-        found = TimedSearch(position, collector).search(evaluations=max(self._level.evaluations, 1))
+        found = PuctSearch(position, collector).search(evaluations=max(self._level.evaluations, 1))
         choice = choice_of_result(found, position)
         if not self._level.evaluations:
             self._drawn += 1
@@ -158,7 +158,7 @@ class LevelChooser:
         return choice
 
 
-def follow(search: TimedSearch, position: Positions) -> bool:
+def follow(search: PuctSearch, position: Positions) -> bool:
     """Advances a search of one game to `position` (B = 1), if at most one move of each side leads
     there; says whether it did."""
     if search.positions.size != position.size:
@@ -198,7 +198,7 @@ def _is_new(change: Tensor, before: Tensor, own: int, other: int) -> bool:
     return counts == (own, other, own + other) and not bool(before[change != 0].any())
 
 
-def choice_of_result(found: SearchResult, position: Positions) -> Choice:
+def choice_of_result(found: PuctResult, position: Positions) -> Choice:
     """What a search for play of one game says; its policy is where it looked, in shares."""
     visits = found.visits[0].double()
     order = visits.argsort(descending=True, stable=True).tolist()

@@ -22,7 +22,8 @@ import torch
 
 from hex_ai.errors import CommandError, IllegalMoveError, SettingError
 from hex_ai.game.notation import cell_index, cell_name
-from hex_ai.game.positions import MAX_SIZE, Positions
+from hex_ai.game.positions import Positions
+from hex_ai.game.records import MAX_SIZE
 
 BLACK, WHITE = 1, -1
 COLOUR_NAMES = {BLACK: "black", WHITE: "white"}

@@ -7,7 +7,7 @@ from hex_ai.errors import CommandError, SettingError
 from hex_ai.htp.game import SWAP_RULES
 from hex_ai.htp.protocol import Arguments
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
-from hex_ai.inference.levels import level
+from hex_ai.puct.levels import level
 
 OFF = "off"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.move_choice import random_bits
+from hex_ai.keyed_random import random_bits
 
 _KEY_SEED, _CHECK_SEED = 0x4B6579, 0x436865636B
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
 from hex_ai.game.positions import Positions
+from hex_ai.inference.global_collector import GlobalPositionCollector
 from hex_ai.inference.move_choice import (
     Candidates,
     choose_among,
@@ -27,17 +28,13 @@ from hex_ai.inference.move_choice import (
     log_priors,
     top_moves,
 )
-from hex_ai.inference.position_collector import (
-    Collector,
-    GlobalPositionCollector,
-    PositionCollector,
-)
+from hex_ai.inference.position_collector import Collector, PositionCollector
 
 __all__ = [
     "GlobalPositionCollector",
-    "Level",
     "PositionCollector",
     "SearchTree",
+    "TreeLevel",
     "back_up",
     "build_search_tree_with_collection",
     "check_widths",
@@ -50,7 +47,7 @@ MAX_LEAVES = 100_000
 
 
 @dataclass(frozen=True)
-class Level:
+class TreeLevel:
     """All nodes at one depth. Node k of a game is child k % w of node k // w one level up.
 
     Attributes:
@@ -85,7 +82,7 @@ class SearchTree:
     positions: Positions
     candidates: Candidates
     q: Tensor
-    levels: tuple[Level, ...]
+    levels: tuple[TreeLevel, ...]
     values: Tensor
     network_values: Tensor
     preferred: Tensor
@@ -227,10 +224,10 @@ class _Search:
     def result(self, value_weight: Tensor) -> SearchTree:
         values = self.leaf_values.view_as(self.moves[-1][0])
         values = values.masked_fill(self.moves[-1][2], -1.0)
-        levels = [Level(*self.moves[-1], values)]
+        levels = [TreeLevel(*self.moves[-1], values)]
         for upper in reversed(self.moves[:-1]):
             values = back_up(values, levels[0].real, upper[2])
-            levels.insert(0, Level(*upper, values))
+            levels.insert(0, TreeLevel(*upper, values))
         q = -values
         unfinished = self.positions.finished[:, None]
         place = choose_among(self.candidates, q, value_weight)[:, None]

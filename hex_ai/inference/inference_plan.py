@@ -2,9 +2,11 @@
 
 import logging
 import os
+import platform
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -176,3 +178,18 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         flags = torch.cpu.get_capabilities()
         return any(flags.get(name) for name in ("amx_bf16", "avx512_bf16"))
     return False
+
+
+def processor_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def device_name(device: torch.device) -> str:
+    """The name of what networks run on: of the GPU, or else of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()

@@ -25,12 +25,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hex_ai.errors import NetworkError, SettingError, ShapeError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.evaluation_cache import (
-    EvaluationCache,
-    Oriented,
-    first_equals,
-    orient,
-)
+from hex_ai.inference.evaluation_cache import EvaluationCache, Oriented, first_equals, orient
 from hex_ai.inference.inference_plan import (
     NUMERICS_RULE,
     ORIENTATION_RULE,
@@ -38,9 +33,9 @@ from hex_ai.inference.inference_plan import (
     default_plan,
     fix_numerics,
 )
-from hex_ai.inference.network import for_inference, in_precision
 from hex_ai.inference.probe import probe_positions
 from hex_ai.inference.runtimes import forward_of, out_of_memory
+from hex_ai.network.architecture import for_inference, in_precision
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +76,7 @@ class ModelInference:
     """Evaluates batches of positions with one network, the fixed way of an inference plan.
 
     Args:
-      network: see `hex_ai.inference.network`. It is taken over: put into evaluation mode, its
+      network: see `hex_ai.network.architecture`. It is taken over: put into evaluation mode, its
         norms folded, and moved to the plan's device and precision.
       plan: how to run it; by default `default_plan` of the CPU.
       cache_size: evaluations remembered, 0 for none. Memory is taken at the first batch.

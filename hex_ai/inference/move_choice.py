@@ -13,14 +13,10 @@ import torch
 from torch import Tensor
 
 # The highest temperature that moves are drawn at; far above it noise would drown the rules.
-HOTTEST = 1e6
+MAX_TEMPERATURE = 1e6
 
 # How strongly search values move the improved policy (c').
 POLICY_VALUE_WEIGHT = 16.0
-
-_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
-_MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
-_MIX_2 = 0x94D049BB133111EB - 2**64
 
 
 @dataclass(frozen=True)
@@ -40,32 +36,6 @@ class Candidates:
     log_priors: Tensor
     scores: Tensor
     ranks: Tensor
-
-
-def random_bits(seed: int, *counters: Tensor) -> Tensor:
-    """int64 of 64 random bits, a pure function of the seed and of each counter.
-
-    The counters are int64 and broadcast against each other. Each is absorbed by the finalizer of
-    SplitMix64 (Steele, Lea and Flood 2014).
-    """
-    first, *others = counters
-    state = _mix((first + 1) * _GOLDEN + _signed(seed))
-    for counter in others:
-        state = _mix(state + (counter + 1) * _GOLDEN)
-    return state
-
-
-def uniform_noise(seed: int, *counters: Tensor) -> Tensor:
-    """float64 strictly between 0 and 1, keyed like `random_bits`."""
-    # 52 bits and a half are exact in float64; 53 would round to 1 at the end.
-    return (_shift_right(random_bits(seed, *counters), 12).double() + 0.5) * 2.0**-52
-
-
-def gumbel_noise(seed: int, game_ids: Tensor, plies: Tensor, moves: int) -> Tensor:
-    """float64 `[G, A]` Gumbel draws, keyed by (seed, game id, ply, cell); ids and plies `[G]`."""
-    cells = torch.arange(moves, device=game_ids.device)
-    uniform = uniform_noise(seed, game_ids[:, None], plies[:, None], cells)
-    return -(-uniform.log()).log()
 
 
 def log_priors(logits: Tensor, legal: Tensor) -> Tensor:
@@ -151,19 +121,3 @@ def exact_sum(terms: Tensor) -> Tensor:
     In steps of 2^-53 the terms are whole numbers, and an int64 holds any sum of them.
     """
     return (terms.double() * 2.0**53).long().sum(1).double() * 2.0**-53
-
-
-def _signed(number: int) -> int:
-    """The int64 with the same 64 bits."""
-    return (number + 2**63) % 2**64 - 2**63
-
-
-def _shift_right(bits: Tensor, by: int) -> Tensor:
-    """Logical shift: torch's own drags the sign along."""
-    return (bits >> by) & ((1 << (64 - by)) - 1)
-
-
-def _mix(bits: Tensor) -> Tensor:
-    bits = (bits ^ _shift_right(bits, 30)) * _MIX_1
-    bits = (bits ^ _shift_right(bits, 27)) * _MIX_2
-    return bits ^ _shift_right(bits, 31)

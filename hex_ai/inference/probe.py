@@ -3,7 +3,7 @@
 import torch
 
 from hex_ai.game.positions import Positions
-from hex_ai.inference.move_choice import random_bits
+from hex_ai.keyed_random import random_bits
 
 
 def probe_positions(count: int, size: int, device: torch.device) -> Positions:

@@ -20,18 +20,18 @@ import torch
 from torch import nn
 
 from hex_ai.atomic_files import atomic_file
-from hex_ai.bare_speed import device_name
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.inference_plan import (
     InferencePlan,
     default_plan,
+    device_name,
     has_compiler,
     multiplies_bfloat16,
     resolve_device,
 )
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.network import architecture_of, config_of
 from hex_ai.inference.probe import probe_positions
+from hex_ai.network.architecture import architecture_of, config_of
 
 log = logging.getLogger(__name__)
 

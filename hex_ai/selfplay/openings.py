@@ -8,14 +8,15 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.move_choice import Candidates, random_bits, uniform_noise
+from hex_ai.inference.move_choice import Candidates
+from hex_ai.keyed_random import random_bits, uniform_noise
 
 OPENINGS = ("uniform", "scattered", "policy", "empty")
 
 # Share of `scattered` games that begin with more than one random stone.
 SCATTERED_SHARE = 0.25
 
-HOTTEST, COOLEST = 1.0, 0.1
+FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.0, 0.1
 
 _OPENING_KEY, _SCATTER_KEY = -1, -3
 
@@ -65,7 +66,9 @@ def random_cells(seed: int, game_ids: Tensor, ply: int, positions: Positions) ->
 
 def scheduled_temperature(plies: Tensor, size: int) -> Tensor:
     """float64 `[G]`: 1.0 at ply 0, falling evenly to 0.1 at ply `size` and after."""
-    return HOTTEST - (HOTTEST - COOLEST) * (plies.double() / size).clamp(max=1.0)
+    return FIRST_TEMPERATURE - (FIRST_TEMPERATURE - LAST_TEMPERATURE) * (
+        plies.double() / size
+    ).clamp(max=1.0)
 
 
 def fairest_move(candidates: Candidates, q: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,15 @@ from torch import nn
 
 from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
-from hex_ai.inference.checkpoint import load_checkpoint, network_digest
+from hex_ai.game.records import SCHEMA_VERSION, GameRecord
 from hex_ai.inference.inference_plan import InferencePlan, resolve_device
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
-from hex_ai.inference.network import architecture_of, config_of
 from hex_ai.inference.tuning import plan_for
-from hex_ai.selfplay.game_store import (
+from hex_ai.network.architecture import architecture_of, config_of
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
+from hex_ai.selfplay.runner import Runner, StepWatcher
+from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.store.run_folder import (
     RUN_FORMAT,
     RUN_VERSION,
     GameStore,
@@ -37,9 +39,6 @@ from hex_ai.selfplay.game_store import (
     require_no_run,
     shard_paths,
 )
-from hex_ai.selfplay.lane import SelfPlaySettings
-from hex_ai.selfplay.lanes import Lanes, LaneWatcher
-from hex_ai.selfplay.records import SCHEMA_VERSION, GameRecord
 
 # Games in flight where nobody says otherwise: enough rows a level to fill the largest batch shape
 # several times over, few enough that the first games end soon.
@@ -51,11 +50,6 @@ SHARD_SECONDS = 5.0
 
 # Play waits for the disk when more shards than this wait for it.
 MOST_SHARDS = 4
-
-
-def default_model_path() -> Path:
-    """The network that comes with the package."""
-    return Path(str(files("hex_ai") / "networks" / "default.pt.gz"))
 
 
 class SelfPlayEngine:
@@ -110,7 +104,7 @@ class SelfPlayEngine:
         plan: InferencePlan | None = None,
         output_dir: str | Path | None = None,
         resume: bool = False,
-        watcher: LaneWatcher | None = None,
+        watcher: StepWatcher | None = None,
         **settings: Any,
     ) -> None:
         self.settings = _settings(settings)
@@ -135,7 +129,7 @@ class SelfPlayEngine:
         self.inference = ModelInference(
             network, plan, cache_size=cache_size, deduplicate=deduplicate
         )
-        self.lanes = Lanes(
+        self.lanes = Runner(
             self.inference,
             self.settings,
             games_in_flight=games_in_flight,

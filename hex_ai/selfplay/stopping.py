@@ -1,21 +1,16 @@
 """Ending decided games before the last stone: by proof, or by resignation.
 
-By proof: the player who has just moved holds a chain that cannot be cut (`hex_ai.game.proven`); its
-winner is certain. By resignation: two searches in a row, one of each side, agree about the winner;
-its winner is likely. To see how likely, some games are played on, and chosen so before they begin.
+By proof: the player who has just moved holds a chain that cannot be cut
+(`hex_ai.game.connections`); its winner is certain. By resignation: two searches in a row, one of
+each side, agree about the winner; its winner is likely. To see how likely, some games are played
+on, and chosen so before they begin.
 """
 
-import numpy as np
 from torch import Tensor
 
 from hex_ai.errors import SettingError
-from hex_ai.inference.move_choice import uniform_noise
-from hex_ai.selfplay.records import BLUE, ENDS, RED, GameRecord
-
-STOPS = PROVEN, RESIGN = ENDS[1:]
-
-# Values before this ply may be those of an opening or of a swap.
-FIRST_RESIGNATION = 3
+from hex_ai.game.records import FIRST_RESIGNATION, STOPS
+from hex_ai.keyed_random import uniform_noise
 
 _PLAYED_ON_KEY = -2
 
@@ -49,14 +44,3 @@ def resigned(values: Tensor, before: Tensor, plies: Tensor, threshold: float) ->
       threshold: of both values, in (0, 1].
     """
     return (values >= threshold) & (before <= -threshold) & (plies >= FIRST_RESIGNATION)
-
-
-def first_resignation(game: GameRecord, threshold: float) -> tuple[int, int] | None:
-    """The first ply after whose move the opponent would have resigned, and the winner then."""
-    values, plies = game.values, np.arange(len(game.values))
-    earlier = np.roll(values, 1)
-    agreed = (values >= threshold) & (earlier <= -threshold) & (plies >= FIRST_RESIGNATION)
-    if not agreed.any():
-        return None
-    ply = int(agreed.argmax())
-    return ply, RED if ply % 2 == 0 else BLUE

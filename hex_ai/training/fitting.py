@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from hex_ai.errors import SettingError, StoreError
+from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import multiplies_bfloat16
-from hex_ai.selfplay.game_store import read_games, read_run, shard_paths
-from hex_ai.selfplay.records import GameRecord
+from hex_ai.store.run_folder import read_games, read_run, shard_paths
 from hex_ai.training.calibration import calibrate
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.trainer import Losses, Trainer, losses

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from hex_ai.errors import SettingError
-from hex_ai.inference.network import HexNetwork, NetworkConfig
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 # What is learnt from nothing unless told otherwise.
 NEW_NETWORK = NetworkConfig(channels=32, blocks=6)

@@ -20,23 +20,18 @@ import torch
 from torch import nn
 
 from hex_ai.errors import CheckpointError, SettingError, StoreError
-from hex_ai.inference.checkpoint import load_checkpoint, network_digest, save_checkpoint
+from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.network import HexNetwork, architecture_of, config_of
-from hex_ai.selfplay.lanes import Lanes
-from hex_ai.selfplay.records import GameRecord
+from hex_ai.network.architecture import architecture_of, config_of
+from hex_ai.network.checkpoint import load_checkpoint, network_digest, save_checkpoint
+from hex_ai.network.resnet import HexNetwork
+from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
 from hex_ai.training.growth import shaped
-from hex_ai.training.run_folder import RunFolder
+from hex_ai.training.learn_folder import RunFolder
 from hex_ai.training.samples import Samples, samples_from_games
-from hex_ai.training.schedule import (
-    LearnSettings,
-    Length,
-    joined_sizes,
-    learning_rate,
-    next_size,
-)
+from hex_ai.training.schedule import LearnSettings, Length, joined_sizes, learning_rate, next_size
 from hex_ai.training.trainer import Trainer
 from hex_ai.training.window import Window
 
@@ -100,7 +95,7 @@ class Learner:
     """One run of learning in a folder. Use it as a context manager.
 
     Args:
-      folder: where everything goes, see `hex_ai.training.run_folder`.
+      folder: where everything goes, see `hex_ai.training.learn_folder`.
       settings: what decides the run.
       init: checkpoint to start from instead of random weights; it grows to the shape of `settings`.
       resume: go on with the run in the folder; with none there, start.
@@ -311,7 +306,7 @@ class Learner:
 
     def _play(self, network: nn.Module, size: int, digest: str) -> tuple[list[GameRecord], int]:
         model = ModelInference(copy.deepcopy(network), self.plan)
-        lanes = Lanes(
+        lanes = Runner(
             model,
             self.settings.play_settings(size),
             games_in_flight=min(self._in_flight, self.settings.games_per_round),

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from hex_ai.game.positions import Positions
-from hex_ai.selfplay.records import SWAP, GameRecord
+from hex_ai.game.records import SWAP, GameRecord
 from hex_ai.value_utils import to_red_view
 
 # λ: what each ply leaves to those after it. A search flatters its mover, and movers alternate: at

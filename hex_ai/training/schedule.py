@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
-from hex_ai.selfplay.lane import SelfPlaySettings
+from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.growth import NEW_NETWORK, shape_like
 
 # Widths of the self-play search where none are given. Up to `SMALL_BOARD` the winning move is often

@@ -1,0 +1,149 @@
+"""An engine that speaks HTP, as a process that cannot make us wait longer than we want to.
+
+Its pipes never block: one thread waits for both, with a deadline.
+"""
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from io import FileIO
+from typing import cast
+
+from hex_ai.errors import EngineError
+
+# An engine is given this long to end after `quit`.
+QUIT_SECONDS = 2.0
+
+# More than this is no answer.
+MAX_BYTES = 1 << 20
+
+# Lines that are not empty up to one that is; empty ones may come before.
+_ANSWER = re.compile(rb"\s*(\S.*?)\n[ \t\r]*\n", re.DOTALL)
+
+_CHUNK = 1 << 16
+
+
+class RefusalError(EngineError):
+    """The engine says that a command failed; it can be asked again."""
+
+
+class EngineProcess:
+    """A process that answers HTP commands.
+
+    It leads a session of its own, so that it can be ended with all that it has started.
+
+    Raises:
+      EngineError: it cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._name, self._ended = command[0], False
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise EngineError(f"{self._name}: {error.strerror}") from error
+        self._stdin = cast(FileIO, self._process.stdin)
+        self._stdout = cast(FileIO, self._process.stdout)
+        for pipe in (self._stdin, self._stdout):
+            os.set_blocking(pipe.fileno(), False)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return not self._ended and self._process.poll() is None
+
+    def ask(self, command: str, deadline: float) -> str:
+        """The answer to a command, without its sign; must come before `deadline` (monotonic).
+
+        Raises:
+          RefusalError: it says that it failed.
+          EngineError: it has died, is late, or says too much; it is ended.
+        """
+        try:
+            self._send(command.encode() + b"\n", deadline)
+            lines = self._answer(deadline)
+        except EngineError as error:
+            self._end()
+            raise EngineError(f"{self._name} on {command!r}: {error}") from error
+        sign, _, text = lines[0].partition(" ")
+        if not sign.startswith("="):
+            raise RefusalError(f"{self._name} on {command!r}: {' '.join(lines)}")
+        return "\n".join([text, *lines[1:]]).strip()
+
+    def close(self) -> None:
+        """Asks it to quit, and ends it, and whatever it has started, if it does not."""
+        if self._ended:
+            return
+        try:
+            with suppress(OSError):
+                self._stdin.write(b"quit\n")
+            self._stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(QUIT_SECONDS)
+        finally:
+            self._end()
+
+    def _send(self, line: bytes, deadline: float) -> None:
+        """Sends a line. What the engine says before it is read away: it answers nothing."""
+        unasked = b""
+        while line:
+            if self._stdout in self._ready(deadline, self._stdin):
+                unasked = self._hear(unasked)
+                continue
+            try:
+                line = line[self._stdin.write(line) or 0 :]
+            except OSError as error:
+                raise EngineError("has ended") from error
+
+    def _answer(self, deadline: float) -> list[str]:
+        """The lines of an answer, which an empty one ends. What bears no sign is none."""
+        said = b""
+        while True:
+            while not (whole := _ANSWER.match(said)):
+                self._ready(deadline)
+                said = self._hear(said)
+            if whole[1].startswith((b"=", b"?")):
+                return [line.strip() for line in whole[1].decode(errors="replace").split("\n")]
+            said = said[whole.end() :]
+
+    def _ready(self, deadline: float, *to_write: FileIO) -> list[object]:
+        """Waits until the engine has said something or a pipe of `to_write` has room: which."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            for pipe in to_write:
+                selector.register(pipe, selectors.EVENT_WRITE)
+            left = deadline - time.monotonic()
+            ready = selector.select(left) if left > 0 else []
+        if not ready:
+            raise EngineError("no answer in time")
+        return [key.fileobj for key, _ in ready]
+
+    def _hear(self, said: bytes) -> bytes:
+        """`said`, and what the engine has said since."""
+        chunk = self._stdout.read(_CHUNK)
+        if chunk == b"":
+            raise EngineError("has ended")
+        said += chunk or b""
+        if len(said) > MAX_BYTES:
+            raise EngineError(f"more than {MAX_BYTES:,} bytes and no answer")
+        return said
+
+    def _end(self) -> None:
+        self._ended = True
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(QUIT_SECONDS)
+        self._stdin.close()
+        self._stdout.close()

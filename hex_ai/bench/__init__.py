@@ -1,0 +1,1 @@
+"""How fast each mode is, beside the bare network: `hex-ai bench`."""

@@ -1,0 +1,120 @@
+"""The command that plays games."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hex_ai.cli.output import err, out
+from hex_ai.cli.progress import progress_shown
+from hex_ai.cli.report import summary_lines
+from hex_ai.formats.text import board_text
+from hex_ai.game.records import RED, RESIGN, GameRecord
+from hex_ai.inference.fixed_tree_search import parse_widths
+from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
+from hex_ai.interrupts import Interrupted
+from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.store.replay import replay
+from hex_ai.store.run_folder import read_summary, write_json
+from hex_ai.store.summary import RunSummary
+
+
+def selfplay(
+    num_games: Annotated[int, typer.Option(help="games to play")] = 200,
+    board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
+    output: Annotated[Path | None, typer.Option("--out", help="folder to store games in")] = None,
+    resume: Annotated[bool, typer.Option(help="go on with the run in --out")] = False,
+    first_game: Annotated[int, typer.Option(help="id of the first game")] = 0,
+    seed: Annotated[int, typer.Option(help="of all draws")] = 0,
+    search_widths: Annotated[str, typer.Option(help="children kept at each level")] = "3,2",
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="of the noise on moves; default: 1.0, falling to 0.1 at ply N"),
+    ] = None,
+    opening: Annotated[str, typer.Option(help="uniform, scattered, policy or empty")] = "uniform",
+    swap: Annotated[bool, typer.Option(help="Blue may swap at the second ply")] = True,
+    stop: Annotated[
+        str, typer.Option(help="end decided games early: proven, resign, or proven,resign")
+    ] = "none",
+    resign_threshold: Annotated[
+        float, typer.Option(help="value at which both sides see the game as decided")
+    ] = 0.95,
+    resign_played_on: Annotated[
+        float, typer.Option(help="share of games in which nobody resigns, to see who was wrong")
+    ] = 0.1,
+    model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
+    batched_inference: Annotated[
+        bool, typer.Option(help="off: ask for one position at a time")
+    ] = True,
+    games_in_flight: Annotated[
+        int | None, typer.Option(help="games that share batches; default: by device")
+    ] = None,
+    num_workers: Annotated[int, typer.Option(help="threads that play")] = 1,
+    batch_size: Annotated[int, typer.Option(help="rows that start a batch of several workers")] = (
+        1024
+    ),
+    cache_size: Annotated[int, typer.Option(help="evaluations remembered")] = DEFAULT_CACHE_SIZE,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    runtime: Annotated[str, typer.Option(help="auto, eager, graph or compiled")] = "auto",
+) -> None:
+    """Play games of a network against itself."""
+    engine = SelfPlayEngine(
+        model,
+        board_size=board_size,
+        search_widths=parse_widths(search_widths),
+        temperature=temperature,
+        opening=opening,
+        swap=swap,
+        stop=() if stop == "none" else tuple(stop.split(",")),
+        resign_threshold=resign_threshold,
+        resign_played_on=resign_played_on,
+        seed=seed,
+        use_batched_inference=batched_inference,
+        games_in_flight=games_in_flight,
+        num_workers=num_workers,
+        batch_size=batch_size,
+        cache_size=cache_size,
+        device=device,
+        precision=precision,
+        runtime=runtime,
+        output_dir=output,
+        resume=resume,
+    )
+    play_and_report(engine, num_games, first_game)
+
+
+def play_and_report(engine: SelfPlayEngine, num_games: int, first_game: int = 0) -> None:
+    """Plays games with a display of the progress, and prints and stores a summary at the end."""
+    settings, last = engine.settings, None
+    resigns = RESIGN in settings.stop
+    summary = RunSummary(resign_threshold=settings.resign_threshold if resigns else None)
+    folder = engine.output_dir
+    for game in engine.stored_games():
+        summary.add(game)
+    try:
+        with progress_shown(engine, num_games - summary.games, err):
+            for game in engine.generate_games(num_games, first_game):
+                summary.add(game)
+                last = game
+    except Interrupted:
+        kept = f"; what was finished is in {folder}, --resume goes on with it" if folder else ""
+        err.print(f"stopped{kept}")
+        raise
+    report: dict[str, Any] = {"first_game": first_game, "num_games": num_games}
+    games, stats = summary.to_json(), engine.get_performance_stats()
+    # Where nothing was left to play, the sitting that ended the run has said how fast it was.
+    if folder is not None and (last is not None or read_summary(folder) is None):
+        write_json(folder / "summary.json", report | {"games": games, "performance": stats})
+    if last is not None:
+        print_game(last)
+    for line in summary_lines(games, stats):
+        out.print(line)
+
+
+def print_game(game: GameRecord) -> None:
+    """Prints the last board of a game."""
+    moves = [int(move) for move in game.moves]
+    out.print(board_text(replay(game.board_size, moves)[-1], moves[-1]))
+    winner = "Red" if game.winner == RED else "Blue"
+    out.print(f"game {game.game_id}: {len(moves)} plies, won by {winner} ({game.end})")

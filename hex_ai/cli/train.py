@@ -1,0 +1,175 @@
+"""The commands that learn, and that measure strength."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from hex_ai.cli.output import err, out
+from hex_ai.errors import SettingError
+from hex_ai.inference.fixed_tree_search import parse_widths
+from hex_ai.inference.inference_plan import resolve_device
+from hex_ai.interrupts import Interrupted
+from hex_ai.network.checkpoint import load_checkpoint, require_checkpoint_path, save_checkpoint
+from hex_ai.network.import_weights import import_weights
+from hex_ai.training.curves import Curves
+from hex_ai.training.fitting import SETTLED_FROM, FitReport, FitSettings, fit_games
+from hex_ai.training.growth import NEW_NETWORK, shaped
+from hex_ai.training.learn_folder import read_notes
+from hex_ai.training.learning import Learner, Round
+from hex_ai.training.schedule import LearnSettings, Length, settings_of_run
+
+DEFAULTS = LearnSettings()
+
+HOUR = Length(seconds=3600)
+
+BOARD_SIZES = f"ascending; default: {','.join(map(str, DEFAULTS.board_sizes))}"
+GAMES_PER_ROUND = f"played before the next weights are learnt; default: {DEFAULTS.games_per_round}"
+REUSE = f"times a sample is learnt from; default: {DEFAULTS.reuse:g}"
+BATCH = f"samples a step; default: {DEFAULTS.batch}"
+LEARNING_RATE = f"at the start; default: {DEFAULTS.learning_rate:g}"
+GROWS = "; --init grows to it"
+CHANNELS = f"of the network; default: {NEW_NETWORK.channels}, or as --init{GROWS}"
+BLOCKS = f"of the network; default: {NEW_NETWORK.blocks}, or as --init{GROWS}"
+
+
+def learn(
+    output: Annotated[Path, typer.Option("--out", help="folder of the run")],
+    board_sizes: Annotated[str | None, typer.Option(help=BOARD_SIZES)] = None,
+    hours: Annotated[float | None, typer.Option(help="of the whole run; default: 1")] = None,
+    games: Annotated[int | None, typer.Option(help="of the whole run, at most")] = None,
+    resume: Annotated[
+        bool, typer.Option(help="go on with the run in --out, with its settings and its length")
+    ] = False,
+    init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
+    search_widths: Annotated[
+        str | None, typer.Option(help="of the self-play search; default: by board size")
+    ] = None,
+    channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
+    blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
+    games_per_round: Annotated[int | None, typer.Option(help=GAMES_PER_ROUND)] = None,
+    reuse: Annotated[float | None, typer.Option(help=REUSE)] = None,
+    batch: Annotated[int | None, typer.Option(help=BATCH)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=LEARNING_RATE)] = None,
+    seed: Annotated[int | None, typer.Option(help="of all draws; default: 0")] = None,
+    games_in_flight: Annotated[
+        int | None, typer.Option(help="games that share batches; default: by device")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Learn by self-play, from nothing or from a checkpoint."""
+    asked: dict[str, Any] = {
+        "board_sizes": None if board_sizes is None else numbers(board_sizes),
+        "search_widths": None if search_widths is None else parse_widths(search_widths),
+        "channels": channels,
+        "blocks": blocks,
+        "games_per_round": games_per_round,
+        "reuse": reuse,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    settings, length = _begun(output if resume else None)
+    settings = replace(settings, **{name: v for name, v in asked.items() if v is not None})
+    if hours is not None or games is not None:
+        length = Length(games, None if hours is None else hours * 3600)
+    elif length is None:
+        raise SettingError("--resume: the run does not say how long it is: want --hours or --games")
+    learner = Learner(
+        output,
+        settings,
+        init=init,
+        resume=resume,
+        device=device,
+        games_in_flight=games_in_flight,
+    )
+    try:
+        with learner, Curves(output, learner.progress.games) as curves:
+            _learn_shown(learner, length, curves)
+    except Interrupted:
+        err.print(f"stopped; --resume goes on with {output}")
+        raise
+    out.print(f"{learner.progress.games} games; the network is {learner.folder.network_path}")
+
+
+def _begun(folder: Path | None) -> tuple[LearnSettings, Length | None]:
+    """How the run in a folder was begun, if one was; else how runs begin where nothing is said."""
+    notes = None if folder is None else read_notes(folder)
+    return (DEFAULTS, HOUR) if notes is None else settings_of_run(notes)
+
+
+def _learn_shown(learner: Learner, length: Length, curves: Curves) -> None:
+    with err.status("playing") as status:
+        for done in learner.rounds(length):
+            per_round = learner.settings.games_per_round
+            curves.add(done, per_round / (done.play_seconds + done.learn_seconds))
+            far = length.done(done.games, done.seconds)
+            err.print(_round_line(done))
+            status.update(f"{far:.0%} of the run, {done.games} games")
+
+
+def _round_line(done: Round) -> str:
+    return (
+        f"round {done.number:4d} {done.board_size:2d}x{done.board_size:<2d} {done.games:7d} games "
+        f"of {done.mean_length:5.1f} plies  policy {done.policy_loss:.3f} "
+        f"value {done.value_loss:.3f} agree {done.agreement:.0%}  "
+        f"{done.play_seconds:.1f} + {done.learn_seconds:.1f} s, {done.seconds:.0f} s in all"
+    )
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Whole numbers from `3,2`. Raises `SettingError` for anything else."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(f"{text!r} is not a list of numbers such as '3,2'") from error
+
+
+def train(
+    folders: Annotated[list[Path], typer.Argument(help="folders of self-play games")],
+    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
+    init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
+    channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
+    blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
+    passes: Annotated[float, typer.Option(help="times every sample is learnt from")] = 2.0,
+    batch: Annotated[int, typer.Option(help="samples a step")] = 256,
+    learning_rate: Annotated[float, typer.Option(help="at the start")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="of weights and batches")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Train a network on stored games alone."""
+    settled_from = SETTLED_FROM if init is None else 0.0
+    settings = FitSettings(passes, batch, learning_rate, seed, settled_from)
+    require_checkpoint_path(output)
+    torch.manual_seed(seed)
+    start = None if init is None else load_checkpoint(init).network
+    network = shaped(start, channels, blocks).requires_grad_(True)
+    origin = {"games": [folder.name for folder in folders]}
+
+    def report(done: FitReport) -> None:
+        save_checkpoint(output, done.network, origin)
+        err.print(_fit_line(done))
+
+    fit_games(network.to(resolve_device(device)), folders, settings, report)
+    out.print(f"{output}")
+
+
+def _fit_line(report: FitReport) -> str:
+    learnt, measured = report.learnt, report.measured
+    calibrated = "" if report.factor is None else f"  log odds times {report.factor:.2f}"
+    return (
+        f"step {report.step} of {report.steps}  policy {learnt.policy:.3f} value {learnt.value:.3f}"
+        f"  on other games: policy {measured.policy:.3f} value {measured.value:.3f}{calibrated}"
+    )
+
+
+def import_(
+    old: Annotated[Path, typer.Argument(help="weights saved elsewhere with torch.save")],
+    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
+    architecture: Annotated[str, typer.Option(help="what they are weights of")] = "resnet18",
+) -> None:
+    """Turn other people's weights into a checkpoint."""
+    digest = save_checkpoint(output, import_weights(old, architecture), {"imported": old.name})
+    out.print(f"{output}: {architecture} {digest[:16]}")

@@ -1,1 +1,0 @@
-"""The commands of `hex-ai`, by what they are for."""

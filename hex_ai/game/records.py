@@ -1,0 +1,142 @@
+"""The record of one self-play game, version 1, and of a folder of them.
+
+Cells are indices on the board as it lies (row * size + column), whoever moved. Values are the
+mover's at that ply, in [-1, 1].
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+SCHEMA_VERSION = 1
+
+# Stands for swap-pieces among the moves of a game.
+SWAP = -1
+
+# Fills up rows of cells where there are fewer than the row is wide.
+NO_CELL = -1
+
+# Entries of the improved policy that a record keeps; the rest is kept as one number.
+POLICY_ENTRIES = 16
+
+RED, BLUE = 1, -1
+
+# How a game can end, by the number that a lane keeps for it.
+ENDS = ("join", "proven", "resign")
+
+Cells = NDArray[np.int16]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class GameRecord:
+    """One finished game of `P` plies, with what the search saw at each.
+
+    Attributes:
+      game_id: its number within the run.
+      board_size: N.
+      moves: int16 `[P]`, cells, or `SWAP`.
+      winner: `RED` or `BLUE`.
+      end: how it ended: `join`, an edge-to-edge chain on the board; `proven`, a chain that cannot
+        be cut any more; or `resign`.
+      network: SHA-256 of the network that played it.
+      search: uint8 `[P]`; 0: the ply was not searched and all below is empty or 0; 1: it was
+        searched with the run's widths.
+      values: float32 `[P]`, search value of the position. At a swap: the value of not swapping.
+      preferred: int16 `[P]`, the policy's favourite cell, `NO_CELL` if not searched.
+      candidate_cells: int16 `[P, W]`, best score first, filled up with `NO_CELL`.
+      candidate_priors: float32 `[P, W]`, their probability by the policy.
+      candidate_values: float32 `[P, W]`, their search value.
+      policy_cells: int16 `[P, K]`, the improved policy's largest entries, largest first, filled up
+        with `NO_CELL`. Empty at a swap, which has no policy target.
+      policy_probabilities: float32 `[P, K]`.
+      policy_rest: float32 `[P]`, the probability of all other cells together.
+    """
+
+    game_id: int
+    board_size: int
+    moves: Cells
+    winner: int
+    end: str
+    network: str
+    search: NDArray[np.uint8]
+    values: Floats
+    preferred: Cells
+    candidate_cells: Cells
+    candidate_priors: Floats
+    candidate_values: Floats
+    policy_cells: Cells
+    policy_probabilities: Floats
+    policy_rest: Floats
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the second ply was a swap."""
+        return SWAP in self.moves[1:2]
+
+    @property
+    def agreement(self) -> tuple[int, int]:
+        """Searched moves that were the policy's favourite, and searched moves; swaps count not."""
+        chosen = (self.search > 0) & (self.moves != SWAP)
+        return int((self.moves == self.preferred)[chosen].sum()), int(chosen.sum())
+
+
+@dataclass(frozen=True)
+class Games:
+    """`G` games with `T` plies in all, as tensors; the plies of a game lie side by side.
+
+    Attributes:
+      game_ids: int64 `[G]`.
+      board_size: N, the same for all.
+      winners: int8 `[G]`, +1 Red, -1 Blue.
+      ends: how each game ended.
+      first_ply: int64 `[G + 1]`; game g has the plies first_ply[g] up to first_ply[g + 1].
+      moves, search, values, preferred, candidate_cells, candidate_priors, candidate_values,
+      policy_cells, policy_probabilities, policy_rest: `[T]`, `[T, W]` and `[T, K]`, as in
+        `GameRecord`.
+    """
+
+    game_ids: Tensor
+    board_size: int
+    winners: Tensor
+    ends: tuple[str, ...]
+    first_ply: Tensor
+    moves: Tensor
+    search: Tensor
+    values: Tensor
+    preferred: Tensor
+    candidate_cells: Tensor
+    candidate_priors: Tensor
+    candidate_values: Tensor
+    policy_cells: Tensor
+    policy_probabilities: Tensor
+    policy_rest: Tensor
+
+    def __len__(self) -> int:
+        return len(self.game_ids)
+
+
+MIN_SIZE = 3
+
+
+MAX_SIZE = 19
+
+
+STOPS = PROVEN, RESIGN = ENDS[1:]
+
+
+# Values before this ply may be those of an opening or of a swap.
+FIRST_RESIGNATION = 3
+
+
+def first_resignation(game: GameRecord, threshold: float) -> tuple[int, int] | None:
+    """The first ply after whose move the opponent would have resigned, and the winner then."""
+    values, plies = game.values, np.arange(len(game.values))
+    earlier = np.roll(values, 1)
+    agreed = (values >= threshold) & (earlier <= -threshold) & (plies >= FIRST_RESIGNATION)
+    if not agreed.any():
+        return None
+    ply = int(agreed.argmax())
+    return ply, RED if ply % 2 == 0 else BLUE

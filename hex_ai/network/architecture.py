@@ -1,0 +1,124 @@
+"""Networks: what every network is to the rest of hex_ai, and the one we ship.
+
+A network is any `torch.nn.Module` registered under a name with `register_architecture`. It maps
+planes to a policy and a value:
+
+    planes         floating point `[B, 2, N + 2, N + 2]`, see `Positions.planes`
+    policy_logits  floating point `[B, N * N]`, raw and unmasked, cells as the mover sees them
+    values         floating point `[B]` in [-1, 1], the mover's view
+
+and is made from a frozen dataclass of plain numbers, its config.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from hex_ai.errors import SettingError
+
+ConfigClass = type[Any]
+Module = Callable[[Any], nn.Module]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of network: its name, the dataclass of its settings, and how it is built."""
+
+    name: str
+    config_class: ConfigClass
+    build: Module
+
+    def network(self, config: dict[str, Any]) -> nn.Module:
+        """An untrained network with these settings.
+
+        Raises:
+          SettingError: settings that the config class refuses or does not know.
+        """
+        known = {field.name for field in fields(self.config_class)}
+        if set(config) - known:
+            raise SettingError(f"{self.name} has no setting {sorted(set(config) - known)[0]!r}")
+        try:
+            return self.build(self.config_class(**config))
+        except TypeError as error:
+            raise SettingError(f"settings of {self.name}: {error}") from error
+
+
+_ARCHITECTURES: dict[str, Architecture] = {}
+
+
+def register_architecture(name: str, config_class: ConfigClass) -> Callable[[Module], Module]:
+    """Class decorator that lets checkpoints of this architecture be saved and loaded by name.
+
+    The class takes the config as its only argument and keeps it as `self.config`.
+    """
+
+    def register(build: Module) -> Module:
+        _ARCHITECTURES[name] = Architecture(name, config_class, build)
+        return build
+
+    return register
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture registered under this name.
+
+    Raises:
+      SettingError: there is none; the message lists those there are.
+    """
+    if name not in _ARCHITECTURES:
+        raise SettingError(f"no architecture {name!r}; known: {', '.join(sorted(_ARCHITECTURES))}")
+    return _ARCHITECTURES[name]
+
+
+def architecture_of(network: nn.Module) -> Architecture:
+    """The architecture whose class this network is.
+
+    Raises:
+      SettingError: its class was never registered.
+    """
+    for candidate in _ARCHITECTURES.values():
+        if type(network) is candidate.build:
+            return candidate
+    raise SettingError(f"{type(network).__name__} is not a registered architecture")
+
+
+def config_of(network: nn.Module) -> dict[str, Any]:
+    """The settings that `network` was made from, as plain numbers."""
+    return asdict(cast(Any, network.config))
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable numbers."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def for_inference(network: nn.Module) -> nn.Module:
+    """The same function for evaluation only: evaluation mode, batch norms folded if it knows how.
+
+    A network folds by a method `fold_norms()` that changes it in place; those without are used
+    as they are.
+    """
+    network = network.eval().requires_grad_(False)
+    fold = getattr(network, "fold_norms", None)
+    if fold is not None:
+        fold()
+    return network
+
+
+def in_precision(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Gives a network this precision, in place; what it names in `heads` keeps float32.
+
+    The heads are the small layers at its ends. A bfloat16 has too few digits for their answers:
+    moves and values would tie that are not equal.
+    """
+    names = getattr(network, "heads", ())
+    heads = {part for name in names for part in network.get_submodule(name).modules()}
+    for module in network.modules():
+        if module not in heads:
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                if tensor.is_floating_point():
+                    tensor.data = tensor.data.to(dtype)
+    return network

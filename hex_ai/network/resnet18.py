@@ -1,0 +1,104 @@
+"""The ResNet-18 of the original plan, on 13 × 13, so that its old weights can still play.
+
+It was trained on boards as they lie: one plane a colour and one for the side to move, policy in
+board order, value as Red's win logit. `ResNet18` wraps it so that it reads and answers in
+canonical form like every other network.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hex_ai.errors import SettingError, ShapeError
+from hex_ai.network.architecture import register_architecture
+from hex_ai.value_utils import from_win_logit, to_red_view
+
+SIZE = 13
+
+
+@dataclass(frozen=True)
+class ResNet18Config:
+    """Settings of `ResNet18`: it has none but the side of its board, 13."""
+
+    board_size: int = SIZE
+
+    def __post_init__(self) -> None:
+        if self.board_size != SIZE:
+            raise SettingError(f"resnet18 plays on {SIZE}x{SIZE} only, not {self.board_size}")
+
+
+class BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions; the shortcut is a 1 × 1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features `[B, inputs, H, W]` to `[B, outputs, H / stride, W / stride]`."""
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+@register_architecture("resnet18", ResNet18Config)
+class ResNet18(nn.Module):
+    """5 × 5 stem of 64, four stages of two blocks (64, 128, 256, 512), pooled linear heads."""
+
+    heads = ("policy_head", "value_head")
+
+    def __init__(self, config: ResNet18Config) -> None:
+        super().__init__()
+        self.config = config
+        self.conv1 = nn.Conv2d(3, 64, 5, 1, 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _stage(64, 64, 1)
+        self.layer2 = _stage(64, 128, 2)
+        self.layer3 = _stage(128, 256, 2)
+        self.layer4 = _stage(256, 512, 2)
+        self.policy_head = nn.Linear(512, SIZE * SIZE)
+        self.value_head = nn.Linear(512, 1)
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Canonical planes to canonical policy logits `[B, 169]` and the mover's values `[B]`.
+
+        With equally many stones it is Red's move; with one more of the opponent's it is Blue's.
+
+        Raises:
+          ShapeError: another board size than 13.
+        """
+        if planes.shape[-1] != SIZE + 2:
+            raise ShapeError(f"resnet18 plays on {SIZE}x{SIZE} only, not {planes.shape[-1] - 2}")
+        seen = planes[:, :, 1:-1, 1:-1]
+        mover, opponent = seen[:, 0], seen[:, 1]
+        blue = opponent.sum((1, 2)) > mover.sum((1, 2))
+        blue_cells = blue[:, None, None]
+        red_stones = torch.where(blue_cells, opponent.mT, mover)
+        blue_stones = torch.where(blue_cells, mover.mT, opponent)
+        side = blue_cells.to(seen.dtype).expand_as(mover)
+        policy, red_logit = self.board_view(torch.stack((red_stones, blue_stones, side), 1))
+        cells = policy.view(-1, SIZE, SIZE)
+        logits = torch.where(blue_cells, cells.mT, cells).flatten(1)
+        return logits, to_red_view(from_win_logit(red_logit), blue)
+
+    def board_view(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """The original network: Red, Blue and side planes `[B, 3, 13, 13]`, the side 1 for Blue.
+
+        Returns policy logits `[B, 169]` in board order and Red's win logit `[B]`.
+        """
+        x = torch.relu(self.bn1(self.conv1(planes)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = x.mean((2, 3), dtype=self.policy_head.weight.dtype)
+        return self.policy_head(x), self.value_head(x).flatten()
+
+
+def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(BasicBlock(inputs, outputs, stride), BasicBlock(outputs, outputs, 1))

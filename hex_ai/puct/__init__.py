@@ -1,0 +1,1 @@
+"""The search for play (PUCT), its tree, and the levels of play."""

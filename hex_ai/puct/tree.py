@@ -1,0 +1,379 @@
+"""The tree of one game's search: which leaf to look at next, what is proven, what it is worth.
+
+Plain Python, one object a node: a descent looks at a handful of moves a node, too few for arrays.
+Nothing here evaluates anything; `play_search` brings what the network and `threats` say.
+
+Cells are counted in the tree's *frame*, the board as the first root's mover sees it; a node is
+*turned* if its own mover sees the transpose. A set of cells is an integer, bit k for cell k. Values
+and proofs are the view of the node's own mover. Positions reached by several orders of moves are
+one node with several parents.
+
+A node keeps the moves that may still win, its `must`. A move that loses to a win with carrier C
+rules out every move outside C, so each refutation cuts `must` down to C: Hayward's
+must-play region. Nothing left: the node is lost, and the carriers used make up that of the
+opponent's win.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hex_ai.errors import SettingError
+
+WON, LOST, UNKNOWN = 1, -1, 0
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """How leaves are chosen.
+
+    Attributes:
+      exploration: weight of prior and visits against the value of a move, above 0.
+      unseen: how much less than its node's own value a move is thought to be worth before anybody
+        looked at it.
+    """
+
+    exploration: float = 1.5
+    unseen: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.exploration < math.inf or not 0 <= self.unseen <= 2:
+            raise SettingError(
+                f"exploration {self.exploration} or unseen {self.unseen} is unusable"
+            )
+
+
+class Edge:
+    """A move of a node that was looked at.
+
+    Attributes:
+      cell: the move.
+      prior: the policy's share for it.
+      child: the node behind it.
+      visits: leaves valued through it.
+      pending: leaves on their way through it.
+    """
+
+    __slots__ = ("cell", "child", "pending", "prior", "visits")
+
+    def __init__(self, cell: int, prior: float, child: Node) -> None:
+        self.cell, self.prior, self.child = cell, prior, child
+        self.visits = self.pending = 0
+
+
+class Node:
+    """A position.
+
+    Attributes:
+      stones: the stones of the frame's first side and of the other.
+      turned: the second side is to move.
+      row: where the pool keeps the position, -1 before that.
+      ready: it has been evaluated, so moves can be chosen.
+      must: the legal moves not ruled out.
+      ruled: pairs (moves left, carrier) of what cut `must` down.
+      cells, priors: all cells, best prior first, and the policy's shares.
+      next: the first of them that may still have to be looked at.
+      edges: the moves looked at, in that order.
+      network, value: what the network says, and what the search makes of it.
+      proof, carrier, move: once proven, for whom, the cells needed, and a winning move or -1.
+      model: where the proof was taken over from another node, that one: there the same replies win.
+      parents: each with the move that leads here.
+    """
+
+    __slots__ = (
+        *("carrier", "cells", "edges", "model", "move", "must", "network", "next", "parents"),
+        *("pending", "priors", "proof", "ready", "row", "ruled", "stones", "turned", "value"),
+        "visits",
+    )
+
+    def __init__(self, stones: tuple[int, int], turned: bool) -> None:
+        self.stones, self.turned = stones, turned
+        self.row = self.move = -1
+        self.ready = False
+        self.must = self.carrier = self.next = self.visits = self.pending = 0
+        self.ruled: list[tuple[int, int]] = []
+        self.cells: NDArray[Any] = np.empty(0, np.int16)
+        self.priors: NDArray[Any] = np.empty(0, np.float32)
+        self.edges: list[Edge] = []
+        self.network = self.value = 0.0
+        self.proof = UNKNOWN
+        self.model: Node | None = None
+        self.parents: list[tuple[Node, int]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing is known of it yet."""
+        return not self.ready and not self.proof
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `threats` says of one node, in the tree's frame; see `threats.Verdicts`."""
+
+    proof: int
+    carrier: int
+    must: int
+    threats: int
+    move: int
+
+
+class Descent:
+    """A way down: the nodes and moves passed, and the node it ended at."""
+
+    __slots__ = ("leaf", "path")
+
+    def __init__(self, path: list[tuple[Node, Edge]], leaf: Node) -> None:
+        self.path, self.leaf = path, leaf
+
+
+class PuctTree:
+    """One game's tree.
+
+    Args:
+      stones: of the root: its mover's, then the other's.
+    """
+
+    def __init__(self, stones: tuple[int, int], settings: TreeSettings) -> None:
+        self.settings = settings
+        self.root = Node(stones, turned=False)
+        self.nodes = {stones: self.root}
+
+    def descend(self) -> Descent:
+        """Goes down to a node that is not evaluated yet, or to one that is proven.
+
+        Whatever it passes counts as pending, so that the next descent goes elsewhere, until `end`.
+        """
+        node, path = self.root, []
+        while node.ready and not node.proof:
+            edge = self._choose(node)
+            path.append((node, edge))
+            edge.pending += 1
+            node.pending += 1
+            node = edge.child
+            if node.proof:
+                self._tell_parents(node)
+        return Descent(path, node)
+
+    def end(self, descent: Descent, counted: bool) -> None:
+        """Takes a descent back, and if it is counted, backs its leaf's value up."""
+        for node, edge in reversed(descent.path):
+            node.pending -= 1
+            edge.pending -= 1
+            if counted:
+                node.visits += 1
+                edge.visits += 1
+                if not node.proof:
+                    node.value = _mean_value(node)
+
+    def judge(self, node: Node, verdict: Verdict) -> None:
+        """Takes in what can be said of a new node without the network."""
+        node.must = verdict.must
+        if verdict.proof:
+            self.prove(node, verdict.proof, verdict.carrier, verdict.move)
+        elif not node.must:
+            self.prove(node, LOST, verdict.threats, -1)
+        else:
+            node.ruled.append((verdict.must, verdict.threats))
+
+    def evaluate(self, node: Node, cells: NDArray[Any], priors: NDArray[Any], value: float) -> None:
+        """Takes in an evaluation: int16 and float32 `[A]`, best prior first, and the value."""
+        # Copies: what comes in are rows of a batch, which one node left would keep whole.
+        node.cells, node.priors = cells.copy(), priors.copy()
+        node.network = value
+        node.value = float(node.proof) or value
+        node.ready = True
+
+    def prove(self, node: Node, proof: int, carrier: int, move: int) -> None:
+        """Marks a node as won or lost within a carrier, and whatever follows from that."""
+        node.proof, node.carrier, node.move = proof, carrier, move
+        node.value = float(proof)
+        self._tell_parents(node)
+
+    def _tell_parents(self, proven: Node) -> None:
+        waiting = [proven]
+        while waiting:
+            child = waiting.pop()
+            for parent, cell in child.parents:
+                if not parent.proof and _settles(parent, cell, child):
+                    waiting.append(parent)
+
+    def _choose(self, node: Node) -> Edge:
+        """The move with the largest sum of value and exploration (PUCT; Silver et al. 2017).
+
+        Moves nobody looked at are worth the same, so only the one of largest prior is compared.
+        """
+        scale = self.settings.exploration * math.sqrt(node.visits + node.pending + 1)
+        best, best_score = None, -math.inf
+        must = node.must
+        for edge in node.edges:
+            if must >> edge.cell & 1:
+                visits, pending = edge.visits, edge.pending
+                count = visits + pending
+                # A pending leaf counts as a loss for whoever sends it.
+                value = -(edge.child.value * visits + pending) / count if count else node.value
+                score = value + scale * edge.prior / (1 + count)
+                if score > best_score:
+                    best, best_score = edge, score
+        place = _next_unseen(node)
+        if place < len(node.cells):
+            score = node.value - self.settings.unseen + scale * float(node.priors[place])
+            if best is None or score > best_score:
+                return self._open(node, place)
+        assert best is not None, "a node that is not proven has a move left"
+        return best
+
+    def _open(self, node: Node, place: int) -> Edge:
+        """Adds the move at this place, with its node unless another order of moves made it."""
+        cell = int(node.cells[place])
+        node.next = place + 1
+        child = _child_of(node, cell)
+        child = self.nodes.setdefault(child.stones, child)
+        child.parents.append((node, cell))
+        edge = Edge(cell, float(node.priors[place]), child)
+        node.edges.append(edge)
+        return edge
+
+    def advance(self, cell: int) -> list[int]:
+        """Makes the node behind a move the root; the pool's rows that are free now.
+
+        A move nobody looked at makes a new tree, which takes over what is proven.
+        """
+        before = list(self.nodes.values())
+        edge = _edge_of(self.root, cell)
+        child = edge.child if edge else _child_of(self.root, cell)
+        if not child.proof:
+            _take_over(child, self.root, cell)
+        self.root = child
+        self.nodes = _reachable(self.root)
+        kept = set(map(id, self.nodes.values()))
+        for node in self.nodes.values():
+            node.parents = [entry for entry in node.parents if id(entry[0]) in kept]
+        return [node.row for node in before if node.row >= 0 and id(node) not in kept]
+
+
+def best_edge(node: Node) -> Edge | None:
+    """The move looked at most of those not ruled out; in a lost node, of all.
+
+    None where nobody looked at any such move.
+    """
+    lost = node.proof == LOST
+    edges = [edge for edge in node.edges if lost or node.must >> edge.cell & 1]
+    return max(edges, key=lambda edge: (edge.visits, -edge.child.value, edge.prior), default=None)
+
+
+def expected_line(root: Node) -> list[int]:
+    """The moves that both sides are expected to play, in the frame."""
+    cells: list[int] = []
+    node: Node | None = root
+    while node is not None and (node.move >= 0 or node.ready):
+        edge = best_edge(node)
+        if node.proof == WON:
+            edge = _edge_of(node, node.move)
+            cells.append(node.move)
+        else:
+            cells.append(edge.cell if edge else _likeliest(node))
+        node = edge.child if edge else None
+    return cells
+
+
+def _edge_of(node: Node, cell: int) -> Edge | None:
+    return next((edge for edge in node.edges if edge.cell == cell), None)
+
+
+def _likeliest(node: Node) -> int:
+    """The policy's favourite among the moves not ruled out, or among all legal ones."""
+    first, second = node.stones
+    legal = [cell for cell in map(int, node.cells) if not (first | second) >> cell & 1]
+    return next((cell for cell in legal if node.must >> cell & 1), legal[0])
+
+
+def _settles(parent: Node, cell: int, child: Node) -> bool:
+    """Lets a parent know that a child is proven; whether that proves the parent."""
+    if child.proof == LOST:
+        parent.proof, parent.move = WON, cell
+        parent.carrier = child.carrier | 1 << cell
+    else:
+        if not parent.must & ~child.carrier:
+            return False
+        parent.must &= child.carrier
+        parent.ruled.append((child.carrier, child.carrier))
+        if parent.must:
+            return False
+        parent.proof, parent.carrier = LOST, _cover(parent.ruled)
+    parent.value = float(parent.proof)
+    return True
+
+
+def _take_over(child: Node, parent: Node, cell: int) -> None:
+    """Proves the node behind a move that its proven parent has left no hope, if it has seen why.
+
+    A win within a carrier stays one whatever stones the loser has outside it. So where a refuted
+    move stands for others, its refutation answers them, and whatever follows from there.
+    """
+    seen = parent.model or parent
+    taken = child.stones[0] | child.stones[1]
+    if parent.proof == LOST:
+        models = [edge.child for edge in seen.edges if edge.child.proof == WON]
+    else:
+        edge = _edge_of(seen, cell) if cell == parent.move else None
+        models = [edge.child] if edge and edge.child.proof == LOST else []
+    models = [model for model in models if not _cells_needed(model) & taken]
+    if models:
+        model = min(models, key=lambda node: node.carrier.bit_count())
+        child.proof, child.carrier, child.move = model.proof, model.carrier, model.move
+        child.value, child.model = float(child.proof), model
+
+
+def _cells_needed(proven: Node) -> int:
+    """The cells of a proof, and the winner's next move, which need not be one of them."""
+    return proven.carrier | (1 << proven.move if proven.move >= 0 else 0)
+
+
+def _cover(ruled: list[tuple[int, int]]) -> int:
+    """A small union of carriers that together leave no move."""
+    left, union = -1, 0
+    for kept, carrier in sorted(ruled, key=lambda pair: pair[0].bit_count()):
+        if left & ~kept:
+            left &= kept
+            union |= carrier
+    return union
+
+
+def _next_unseen(node: Node) -> int:
+    """The place of the first move that nobody looked at and nothing rules out."""
+    place, cells, must = node.next, node.cells, node.must
+    while place < len(cells) and not must >> int(cells[place]) & 1:
+        place += 1
+    node.next = place
+    return place
+
+
+def _mean_value(node: Node) -> float:
+    """The mean of the network's value and those of all leaves below."""
+    total, count = node.network, 1
+    for edge in node.edges:
+        total -= edge.visits * edge.child.value
+        count += edge.visits
+    return total / count
+
+
+def _child_of(node: Node, cell: int) -> Node:
+    first, second = node.stones
+    stones = (first, second | 1 << cell) if node.turned else (first | 1 << cell, second)
+    return Node(stones, not node.turned)
+
+
+def _reachable(root: Node) -> dict[tuple[int, int], Node]:
+    """All nodes below a root, with it."""
+    found, waiting = {root.stones: root}, [root]
+    while waiting:
+        for edge in waiting.pop().edges:
+            if edge.child.stones not in found:
+                found[edge.child.stones] = edge.child
+                waiting.append(edge.child)
+    return found

@@ -1,0 +1,56 @@
+"""What decides the games of a self-play run."""
+
+import math
+from dataclasses import dataclass
+
+from hex_ai.errors import SettingError
+from hex_ai.game.records import MAX_SIZE, MIN_SIZE
+from hex_ai.inference.fixed_tree_search import check_widths
+from hex_ai.inference.move_choice import MAX_TEMPERATURE
+from hex_ai.selfplay.openings import check_opening
+from hex_ai.selfplay.stopping import check_stop
+
+
+@dataclass(frozen=True)
+class SelfPlaySettings:
+    """What decides the games of a run, besides the network and the inference plan.
+
+    Attributes:
+      board_size: N, 3 to 19.
+      search_widths: children kept per node at each level.
+      seed: of every draw; any int64 from 0 on.
+      temperature: of the candidates' noise at every ply; None: 1.0 falling to 0.1 over N plies.
+      value_weight: c in score + c * q; infinity is pure minimax.
+      opening: see `check_opening`.
+      swap: whether Blue may swap at the second ply.
+      stop: rules by which decided games end early, see `hex_ai.selfplay.stopping`; by default every
+        game is played until a chain joins two edges.
+      resign_threshold: value at which both sides must see the game as decided, in (0, 1].
+      resign_played_on: share of games in which nobody resigns, to see how often that is wrong.
+    """
+
+    board_size: int = 11
+    search_widths: tuple[int, ...] = (3, 2)
+    seed: int = 0
+    temperature: float | None = None
+    value_weight: float = math.inf
+    opening: str = "uniform"
+    swap: bool = True
+    stop: tuple[str, ...] = ()
+    resign_threshold: float = 0.95
+    resign_played_on: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not MIN_SIZE <= self.board_size <= MAX_SIZE:
+            raise SettingError(f"board size {self.board_size} is outside {MIN_SIZE} to {MAX_SIZE}")
+        if not 0 <= self.seed < 2**63:
+            raise SettingError(f"seed {self.seed} is outside 0 to 2^63 - 1")
+        if self.temperature is not None and not 0 <= self.temperature <= MAX_TEMPERATURE:
+            raise SettingError(
+                f"temperature {self.temperature} is not between 0 and {MAX_TEMPERATURE:g}"
+            )
+        if not self.value_weight >= 0:
+            raise SettingError(f"value weight {self.value_weight} is not a number from 0 on")
+        check_opening(self.opening)
+        check_stop(self.stop, self.resign_threshold, self.resign_played_on)
+        object.__setattr__(self, "search_widths", check_widths(self.search_widths))

@@ -1,0 +1,1 @@
+"""Folders of self-play games: schema, files, replay and summary."""

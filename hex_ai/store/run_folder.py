@@ -1,0 +1,358 @@
+"""A folder of self-play games: `run.json`, Parquet shards, and `summary.json`.
+
+A shard appears under its name only when it is whole and on the disk, so whatever happens to the
+process, the games of the shards are exactly those that were stored.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
+from hex_ai.errors import RecordError, StoreError
+from hex_ai.game.records import GameRecord, Games
+from hex_ai.store.schema import from_table, games_of, require_schema, to_table
+
+RUN_FORMAT = "hex_ai-run"
+RUN_VERSION = 1
+
+# What must be the same for a run to be resumed.
+_RUN_PARTS = ("network", "settings", "plan")
+
+_SHARD = re.compile(r"games-([0-9]{6,})\.parquet")
+
+
+class GameStore:
+    """Writes the games of one run; one process at a time. Use it as a context manager.
+
+    Args:
+      folder: made if it is not there.
+      run: what decides the games, plain JSON; written to `run.json`, compared on resume.
+      resume: go on with what the folder holds; with nothing in it, simply start.
+
+    Attributes:
+      finished: ids of the games stored so far.
+
+    Raises:
+      StoreError: the folder cannot be written, is in use, holds games though `resume` was not
+        asked for, holds a damaged shard, or was made with other settings.
+    """
+
+    def __init__(self, folder: Path, run: dict[str, Any], *, resume: bool = False) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _failed(folder, error) from error
+        self._lock = lock_folder(folder)
+        try:
+            self._open(run, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, run: dict[str, Any], resume: bool) -> None:
+        try:
+            for draft in self.folder.glob(DRAFT_PATTERN):
+                draft.unlink()
+        except OSError as error:
+            raise _failed(self.folder, error) from error
+        shards = shard_paths(self.folder)
+        known = read_run(self.folder)
+        if known is None:
+            if shards:
+                raise StoreError(f"{self.folder}: holds games but no run.json")
+            write_json(self.folder / "run.json", run)
+        elif not resume:
+            require_no_run(self.folder)
+        else:
+            _require_same(self.folder, known, run)
+        self.finished = {game_id for path in shards for game_id in _ids(path)}
+        self._next_shard = 1 + max((_shard_number(path) for path in shards), default=-1)
+
+    def __enter__(self) -> "GameStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets the next writer in."""
+        self._lock.close()
+
+    def missing(self, ids: range) -> Iterator[int]:
+        """Those of the games asked for that are not stored. If there are any, the summary that an
+        earlier sitting has left is wrong from now on, and goes.
+
+        Raises:
+          StoreError: a game is stored that was not asked for.
+        """
+        stray = sorted(game_id for game_id in self.finished if game_id not in ids)
+        if stray:
+            raise StoreError(f"{self.folder}: holds game {stray[0]}, which was not asked for")
+        if len(ids) > len(self.finished):
+            (self.folder / "summary.json").unlink(missing_ok=True)
+        finished = frozenset(self.finished)
+        return (game_id for game_id in ids if game_id not in finished)
+
+    def write(self, games: Sequence[GameRecord]) -> None:
+        """Stores games as one more shard. When this returns, they are there for good.
+
+        Raises:
+          StoreError: the disk is full or the folder gone; nothing of this shard is left.
+        """
+        if not games:
+            return
+        # Counted before it is there: an interrupt in between costs a replay, never a double.
+        self.finished.update(game.game_id for game in games)
+        self._next_shard += 1
+        write_shard(self.folder, self._next_shard - 1, games)
+
+
+def write_shard(folder: Path, number: int, games: Sequence[GameRecord]) -> None:
+    """Stores games as the shard of this number. When it returns, they are there for good.
+
+    Raises:
+      StoreError: the disk is full or the folder gone; nothing of this shard is left.
+    """
+    path = folder / f"games-{number:06d}.parquet"
+    try:
+        with atomic_file(path) as file:
+            pq.write_table(to_table(games), file, compression="zstd", write_page_checksum=True)
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def load_games(folder: str | os.PathLike[str]) -> Games:
+    """All games of a run's folder, in game-id order, as tensors.
+
+    Raises:
+      StoreError: no run there, or a shard that cannot be read; RecordError: games of several
+        board sizes.
+    """
+    tables = [_read(path) for path in shard_paths(Path(folder))]
+    if not tables:
+        raise StoreError(f"{os.fspath(folder)}: holds no games")
+    return from_table(pa.concat_tables(tables).sort_by("game_id"))
+
+
+def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
+    """The games of a run's folder one by one, in game-id order, only the shards in use in memory.
+
+    Rows of cells are as wide as the longest of their shard.
+
+    Raises:
+      StoreError: no run there, or a shard that cannot be read.
+    """
+    paths = shard_paths(Path(folder))
+    if not paths:
+        raise StoreError(f"{os.fspath(folder)}: holds no games")
+    order = sorted(
+        (game_id, k, row) for k, path in enumerate(paths) for row, game_id in enumerate(_ids(path))
+    )
+    tables: dict[int, list[GameRecord]] = {}
+    last_use = {k: place for place, (_, k, _) in enumerate(order)}
+    for place, (_, k, row) in enumerate(order):
+        if k not in tables:
+            tables[k] = read_shard(paths[k])
+        yield tables[k][row]
+        if last_use[k] == place:
+            del tables[k]
+
+
+def read_shard(path: Path) -> list[GameRecord]:
+    """The records of one shard, in stored order. Raises `StoreError` if it cannot be read."""
+    table = _read(path)
+    try:
+        return list(games_of(from_table(table), table["network"].to_pylist()))
+    except (RecordError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder in the order in which they were written; none if it is not there."""
+    try:
+        names = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _failed(folder, error) from error
+    return sorted(names, key=_shard_number)
+
+
+def require_no_run(folder: Path) -> None:
+    """Raises `StoreError` if the folder holds a run already."""
+    if read_run(folder) is not None:
+        raise StoreError(f"{folder}: holds a run already; --resume goes on with it")
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What `run.json` says, or None if there is none. Raises `StoreError` if it is damaged."""
+    path = folder / "run.json"
+    run = read_document(path, RUN_FORMAT, RUN_VERSION, "a run")
+    if run is not None and not all(isinstance(run.get(part), dict) for part in _RUN_PARTS):
+        raise StoreError(f"{path}: lacks one of {', '.join(_RUN_PARTS)}")
+    return run
+
+
+def read_document(path: Path, kind: str, version: int, what: str) -> dict[str, Any] | None:
+    """A JSON object that names its `format` and `version`, or None if there is no such file.
+
+    Raises:
+      StoreError: it cannot be read, or is not the description of `what` in this version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not JSON: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != kind:
+        raise StoreError(f"{path}: not the description of {what}")
+    if data.get("version") != version:
+        raise StoreError(f"{path}: version {data.get('version')}, this package reads {version}")
+    return data
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What `summary.json` says, or None if the run has not ended yet."""
+    path = folder / "summary.json"
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        range(summary["first_game"], summary["num_games"])
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(path, error) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise StoreError(f"{path}: not the summary of a run") from error
+    return cast(dict[str, Any], summary)
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Writes JSON whole or not at all. Raises `StoreError` if it cannot be written."""
+    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text whole or not at all; to a pipe, a terminal, or wherever standard output or
+    standard error goes, as it comes.
+
+    Raises:
+      StoreError: it cannot be written.
+    """
+    try:
+        if path.exists() and ((stream := _stream_to(path)) or not path.is_file()):
+            with open(path if stream is None else os.dup(stream), "wb") as file:
+                file.write(text.encode())
+            return
+        with atomic_file(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def require_writable(path: Path) -> None:
+    """Raises `StoreError` if a file cannot be written, before work is put into it.
+
+    What is in the file stays; one that is not there is made, empty.
+    """
+    try:
+        if path.is_fifo():  # whose reader would take opening and closing it for all
+            return
+        open(path, "ab").close()
+        if path.is_file() and not os.access(path.resolve().parent, os.W_OK):
+            # The new file is made beside it, and takes its place.
+            raise PermissionError(errno.EACCES, "no new file can be made in its folder")
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _stream_to(path: Path) -> int | None:
+    """Which of standard output and standard error goes to this very file, if one does."""
+    for stream in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(stream)):
+                return stream
+    return None
+
+
+def lock_folder(folder: Path) -> BinaryIO:
+    """The folder's lock, which the system takes back when the process ends, however it ends.
+
+    Raises:
+      StoreError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        file = open(folder / ".lock", "ab")  # noqa: SIM115 - stays open as long as the store
+    except OSError as error:
+        raise _failed(folder, error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise StoreError(f"{folder}: another process is writing here") from error
+    except OSError as error:  # a file system without locks
+        file.close()
+        raise _failed(folder / ".lock", error) from error
+    return file
+
+
+def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -> None:
+    before, now = known.get("package_version"), wanted.get("package_version")
+    if before != now:
+        raise StoreError(f"{folder}: was made by hex_ai {before}, not {now}")
+    for part in _RUN_PARTS:
+        before, now = known[part], wanted[part]
+        for name in sorted(now):
+            if before.get(name) != now[name]:
+                raise StoreError(
+                    f"{folder}: {name} is {before.get(name)!r} in this run, not {now[name]!r}"
+                )
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = _open_shard(path).read()
+        require_schema(table.schema)
+    except OSError as error:
+        raise _failed(path, error) from error
+    except (pa.ArrowException, UnicodeDecodeError, RecordError) as error:
+        raise StoreError(f"{path}: {error}") from error
+    return table
+
+
+def _open_shard(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, page_checksum_verification=True)
+
+
+def _ids(path: Path) -> list[int]:
+    try:
+        file = _open_shard(path)
+        require_schema(file.schema_arrow)
+        ids: list[int] = file.read(columns=["game_id"])["game_id"].to_pylist()
+    except OSError as error:
+        raise _failed(path, error) from error
+    except (pa.ArrowException, UnicodeDecodeError, RecordError) as error:
+        raise StoreError(f"{path}: {error}") from error
+    return ids
+
+
+def _shard_number(path: Path) -> int:
+    match = _SHARD.fullmatch(path.name)
+    return int(match.group(1)) if match else -1
+
+
+def _failed(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: {error.strerror or ' '.join(str(error).split())}")

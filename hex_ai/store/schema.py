@@ -1,0 +1,179 @@
+"""Game records as rows of an Arrow table: schema version 1, described in docs/records.md."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from hex_ai.errors import RecordError
+from hex_ai.game.records import BLUE, ENDS, NO_CELL, RED, SCHEMA_VERSION, SWAP, GameRecord, Games
+
+# Fields of a record with one entry a ply, and those with a row of entries a ply.
+PLY_FIELDS = {
+    "moves": pa.int16(),
+    "search": pa.uint8(),
+    "values": pa.float32(),
+    "preferred": pa.int16(),
+    "policy_rest": pa.float32(),
+}
+ROW_FIELDS = {
+    "candidate_cells": pa.int16(),
+    "candidate_priors": pa.float32(),
+    "candidate_values": pa.float32(),
+    "policy_cells": pa.int16(),
+    "policy_probabilities": pa.float32(),
+}
+
+# The cells that the numbers of a row belong to.
+_ROW_CELLS = {
+    "candidate_priors": "candidate_cells",
+    "candidate_values": "candidate_cells",
+    "policy_probabilities": "policy_cells",
+}
+
+_WINNERS = {RED: "red", BLUE: "blue"}
+
+SCHEMA = pa.schema(
+    [
+        pa.field("game_id", pa.int64(), nullable=False),
+        pa.field("board_size", pa.uint8(), nullable=False),
+        pa.field("swapped", pa.bool_(), nullable=False),
+        pa.field("winner", pa.string(), nullable=False),
+        pa.field("end", pa.string(), nullable=False),
+        pa.field("network", pa.string(), nullable=False),
+        *(pa.field(name, pa.list_(kind), nullable=False) for name, kind in PLY_FIELDS.items()),
+        *(
+            pa.field(name, pa.list_(pa.list_(kind)), nullable=False)
+            for name, kind in ROW_FIELDS.items()
+        ),
+    ],
+    metadata={"hex_ai.schema_version": str(SCHEMA_VERSION)},
+)
+
+
+def to_table(games: Sequence[GameRecord]) -> pa.Table:
+    """One row a game. Raises `RecordError` for a record with a number that is not finite."""
+    for game in games:
+        if not all(np.isfinite(getattr(game, name)).all() for name in (*PLY_FIELDS, *ROW_FIELDS)):
+            raise RecordError(f"game {game.game_id} holds a number that is not finite")
+    columns = [
+        pa.array([game.game_id for game in games], pa.int64()),
+        pa.array([game.board_size for game in games], pa.uint8()),
+        pa.array([game.swapped for game in games], pa.bool_()),
+        pa.array([_WINNERS[game.winner] for game in games], pa.string()),
+        pa.array([game.end for game in games], pa.string()),
+        pa.array([game.network for game in games], pa.string()),
+    ]
+    plies = _offsets([len(game.moves) for game in games])
+    for name, kind in PLY_FIELDS.items():
+        flat = np.concatenate([getattr(game, name) for game in games])
+        columns.append(pa.ListArray.from_arrays(plies, pa.array(flat, kind)))
+    for name, kind in ROW_FIELDS.items():
+        cells = np.concatenate([getattr(game, _ROW_CELLS.get(name, name)) for game in games])
+        used = cells != NO_CELL
+        flat = np.concatenate([getattr(game, name) for game in games])[used]
+        inner = pa.ListArray.from_arrays(_offsets(used.sum(1).tolist()), pa.array(flat, kind))
+        columns.append(pa.ListArray.from_arrays(plies, inner))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> Games:
+    """The games of a table with this schema, as tensors.
+
+    Raises:
+      RecordError: another schema or version, no game, or games of several board sizes.
+    """
+    require_schema(table.schema)
+    columns = {name: _only_chunk(table, name) for name in table.column_names}
+    sizes = set(columns["board_size"].to_pylist())
+    if len(sizes) != 1:
+        raise RecordError(f"want games of one board size, got {sorted(sizes) or 'no games'}")
+    winners = {name: winner for winner, name in _WINNERS.items()}
+    if not winners.keys() >= set(columns["winner"].to_pylist()):
+        raise RecordError("a winner that is neither red nor blue")
+    if not set(ENDS) >= set(columns["end"].to_pylist()):
+        raise RecordError(f"an end that is none of {', '.join(ENDS)}")
+    moves = columns["moves"]
+    for name in (*PLY_FIELDS, *ROW_FIELDS):
+        if not columns[name].value_lengths().equals(moves.value_lengths()):
+            raise RecordError(f"{name} and moves have unequal numbers of plies")
+    for name, cells in _ROW_CELLS.items():
+        lengths = [columns[part].flatten().value_lengths() for part in (name, cells)]
+        if not lengths[0].equals(lengths[1]):
+            raise RecordError(f"{name} and {cells} have rows of unequal length")
+    fields = {name: _flat(columns[name]) for name in PLY_FIELDS}
+    fields |= {
+        name: _padded(columns[name].flatten(), NO_CELL if name.endswith("cells") else 0)
+        for name in ROW_FIELDS
+    }
+    first_ply = _tensor(moves.offsets).long() - int(moves.offsets[0].as_py())
+    second = torch.cat((fields["moves"], fields["moves"].new_zeros(2)))[first_ply[:-1] + 1]
+    swapped = (second == SWAP) & (first_ply.diff() > 1)
+    if swapped.tolist() != columns["swapped"].to_pylist():
+        raise RecordError("swapped says otherwise than moves")
+    return Games(
+        game_ids=_tensor(columns["game_id"]),
+        board_size=sizes.pop(),
+        winners=torch.tensor([winners[name] for name in columns["winner"].to_pylist()]).to(
+            torch.int8
+        ),
+        ends=tuple(columns["end"].to_pylist()),
+        first_ply=first_ply,
+        **fields,
+    )
+
+
+def games_of(games: Games, networks: Sequence[str]) -> Iterator[GameRecord]:
+    """The single records of `games`; `networks` are the digests, one a game."""
+    fields = {name: getattr(games, name).numpy() for name in (*PLY_FIELDS, *ROW_FIELDS)}
+    bounds = games.first_ply.tolist()
+    for row, (start, end) in enumerate(pairwise(bounds)):
+        yield GameRecord(
+            game_id=int(games.game_ids[row]),
+            board_size=games.board_size,
+            winner=int(games.winners[row]),
+            end=games.ends[row],
+            network=networks[row],
+            **{name: field[start:end] for name, field in fields.items()},
+        )
+
+
+def require_schema(schema: pa.Schema) -> None:
+    """Raises `RecordError` unless this is the schema of version 1."""
+    version = (schema.metadata or {}).get(b"hex_ai.schema_version", b"none")
+    if version != str(SCHEMA_VERSION).encode():
+        said = ascii(version[:20].decode(errors="replace"))[1:-1]
+        raise RecordError(f"record schema version {said}, this package reads {SCHEMA_VERSION}")
+    if not schema.equals(SCHEMA):
+        raise RecordError("the columns are not those of the record schema")
+
+
+def _offsets(lengths: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32), pa.int32())
+
+
+def _only_chunk(table: pa.Table, name: str) -> pa.Array:
+    column = table[name].combine_chunks()
+    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _tensor(array: pa.Array) -> Tensor:
+    return torch.from_numpy(array.to_numpy(zero_copy_only=False).copy())
+
+
+def _flat(lists: pa.Array) -> Tensor:
+    return _tensor(lists.flatten())
+
+
+def _padded(lists: pa.Array, filler: int) -> Tensor:
+    """Rows of unequal length as one tensor `[T, longest]`."""
+    lengths = _tensor(lists.value_lengths()).long()
+    values = _flat(lists)
+    place = torch.arange(int(lengths.max()) if len(lengths) else 0)
+    used = place < lengths[:, None]
+    padded = torch.full(used.shape, filler, dtype=values.dtype)
+    padded[used] = values
+    return padded

@@ -91,6 +91,15 @@ class GlobalPositionCollector:
                     self._workers.discard(worker)
                 self._changed.notify_all()
 
+    def evaluate(self, positions: Positions) -> Evaluation:
+        """Evaluates one batch: logits float32 `[B, A]` and the mover's values float32 `[B]`.
+
+        Raises: what `process_batches` raises.
+        """
+        with self.worker():
+            ((_, answer),) = self._exchange(self._current_worker(), [_Request(positions)])
+        return answer
+
     def request_policy(self, board: Positions, callback: Callback) -> None:
         """Asks for policy logits; `callback` gets float32 `[B, A]` in this thread."""
         self._current_worker().requests.add(board, 0, callback)

@@ -32,7 +32,11 @@ class Evaluator(Protocol):
 
 
 class Collector(Protocol):
-    """The three calls that the search makes."""
+    """What a search asks: one batch and its answer, or the three calls with callbacks."""
+
+    def evaluate(self, positions: Positions) -> Evaluation:
+        """Asks about one batch and answers it: logits `[B, A]` and values `[B]`."""
+        ...
 
     def request_policy(self, board: Positions, callback: Callback) -> None:
         """Asks for the logits `[B, A]` of a batch of positions."""
@@ -92,6 +96,10 @@ class PositionCollector:
             raise SettingError(f"max_batch {max_batch} is not positive")
         self._model, self._max_batch = model, max_batch
         self._requests = _Requests()
+
+    def evaluate(self, positions: Positions) -> Evaluation:
+        """Evaluates one batch: logits float32 `[B, A]` and the mover's values float32 `[B]`."""
+        return _infer(self._model, positions, self._max_batch)
 
     def request_policy(self, board: Positions, callback: Callback) -> None:
         """Asks for policy logits; `callback` gets float32 `[B, A]` in `process_batches`."""

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+import hex_ai.network.resnet
 import hex_ai.network.resnet18  # noqa: F401  (known by name once imported)
 from hex_ai.errors import CheckpointError, SettingError
 from hex_ai.network.architecture import architecture, architecture_of, config_of

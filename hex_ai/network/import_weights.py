@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import hex_ai.network.resnet
 import hex_ai.network.resnet18  # noqa: F401  (known by name once imported)
 from hex_ai.errors import CheckpointError
 from hex_ai.network.architecture import architecture

@@ -77,7 +77,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 def rows_waiting(collector: GlobalPositionCollector) -> int:
     """The one thing that cannot be seen from outside: that a thread has begun to wait."""
-    return sum(len(request.board) for _, request in list(collector._waiting))
+    return sum(len(ask.board) for ask in list(collector._waiting))
 
 
 def ask(collector: GlobalPositionCollector, board: Positions) -> None:

@@ -2,10 +2,7 @@
 
 At widths (w1, …, wd) the w1 best-scored moves of the root are looked at, for each of them the w2
 best replies by policy, and so on; the network's values of the leaves are backed up by negamax. All
-games of a call share their request batches, one a level.
-
-The pure steps are `expand` and `back_up`. `build_search_tree_with_collection` is the adapter around
-them that asks a collector; each level is requested in the callback of the level above.
+games of a call share their batches, one a level: evaluate, pick, expand; at the end, back up.
 
 Axes: `G` games, `A = N * N` moves, `K` nodes of a level (the product of its widths), `W` = w1.
 """
@@ -44,6 +41,10 @@ __all__ = [
 
 MAX_DEPTH = 6
 MAX_LEAVES = 100_000
+
+
+# Of the nodes of one level: the moves that lead there, which of them are real, and which finished.
+Edges = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -123,32 +124,50 @@ def build_search_tree_with_collection(
     noise: Tensor | None = None,
     value_weight: float | Tensor = math.inf,
 ) -> SearchTree:
-    """Searches `G` unfinished positions at once, one batch of requests a level.
+    """Searches `G` ≥ 1 unfinished positions at once, one batch a level.
 
     Args:
-      positions: the roots, `G` ≥ 1.
+      positions: the roots.
       widths: children kept per node at each level; a width beyond A counts as A.
-      temperature: of the candidates' Gumbel noise; a number or `[G]`. 0 means none.
-      collector: answers the requests; all its waiting requests are processed.
+      temperature: of the candidates' Gumbel noise, a number or `[G]`; 0 means none.
+      collector: evaluates the nodes.
       noise: float64 `[G, A]` Gumbel draws; needed where the temperature is not 0.
-      value_weight: c of score + c * q; a number or `[G]`. Infinity is pure minimax.
-
-    Nothing is read from a device: tensors there are not checked.
+      value_weight: c of score + c * q, a number or `[G]`; infinity is pure minimax.
 
     Raises:
-      SettingError: unusable widths, a negative temperature or weight, a temperature without noise.
-      ShapeError: no position, or a finished root.
+      SettingError, ShapeError: arguments that a search cannot start from, on a CPU; nothing is
+        read from another device, so tensors there are not checked.
     """
-    search = _Search(positions, check_widths(widths), collector)
-    heat = _per_game(temperature, positions)
-    if _seen_any(~(heat >= 0)) or (noise is None and _seen_any(heat != 0)):
-        raise SettingError("temperature must be 0, or above 0 with noise given")
-    if not len(positions) or _seen_any(positions.finished):
-        raise ShapeError("a search starts from one or more positions that are not finished")
-    weight = _per_game(value_weight, positions)
-    if _seen_any(~(weight >= 0)):
-        raise SettingError("the value's weight must be 0 or more")
-    return search.run(noise, heat, weight)
+    widths = [min(width, positions.moves) for width in check_widths(widths)]
+    temperature, value_weight = (_per_game(x, positions) for x in (temperature, value_weight))
+    _require_searchable(positions, noise, temperature, value_weight)
+    logits, network_values = collector.evaluate(positions)
+    log_prior = log_priors(logits, positions.legal_moves())
+    candidates = choose_candidates(log_prior, noise, temperature, widths[0])
+    nodes, cells, real = positions, candidates.cells, candidates.legal
+    edges: list[Edges] = []
+    for width in (*widths[1:], 0):
+        nodes = expand(nodes, cells, real)
+        edges.append((cells, real, nodes.finished))
+        logits, values = collector.evaluate(nodes)
+        if width:
+            legal = nodes.legal_moves()
+            cells = top_moves(logits, legal, width)
+            real = legal.gather(1, cells)
+    levels = _levels(edges, values, len(positions))
+    q = -levels[0].values
+    place = choose_among(candidates, q, value_weight)[:, None]
+    return SearchTree(
+        positions=positions,
+        candidates=candidates,
+        q=q,
+        levels=levels,
+        values=back_up(levels[0].values, candidates.legal, positions.finished[:, None])[:, 0],
+        network_values=network_values,
+        preferred=log_prior.argmax(1),
+        chosen=candidates.cells.gather(1, place)[:, 0],
+        improved_policy=improved_policy(log_prior, candidates, q, network_values),
+    )
 
 
 def expand(positions: Positions, cells: Tensor, legal: Tensor) -> Positions:
@@ -176,74 +195,28 @@ def back_up(children: Tensor, real: Tensor, finished: Tensor) -> Tensor:
     return q.amax(2).masked_fill(finished, -1.0)
 
 
-class _Search:
-    """One search under way: what the callbacks have brought so far."""
+def _levels(edges: Sequence[Edges], leaves: Tensor, games: int) -> tuple[TreeLevel, ...]:
+    """The levels with their values backed up, the candidates' own nodes first."""
+    levels: list[TreeLevel] = []
+    values = leaves.view(games, -1)
+    for cells, real, finished in reversed(edges):
+        finished = finished.view(games, -1)
+        if levels:
+            values = back_up(values, levels[0].real, finished)
+        values = values.masked_fill(finished, -1.0)
+        levels.insert(0, TreeLevel(cells.view(games, -1), real.view(games, -1), finished, values))
+    return tuple(levels)
 
-    def __init__(self, positions: Positions, widths: tuple[int, ...], collector: Collector) -> None:
-        self.widths = tuple(min(width, positions.moves) for width in widths)
-        self.positions, self.collector = positions, collector
-        self.moves: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def run(self, noise: Tensor | None, temperature: Tensor, value_weight: Tensor) -> SearchTree:
-        """Asks about the root, processes until the leaves are known, and backs up."""
-
-        def root_policy(logits: Tensor) -> None:
-            self.log_prior = log_priors(logits, self.positions.legal_moves())
-            self.candidates = choose_candidates(self.log_prior, noise, temperature, self.widths[0])
-            self.grow(self.positions, self.candidates.cells, self.candidates.legal)
-
-        self.collector.request_policy(self.positions, root_policy)
-        self.collector.request_value(self.positions, self.keep_root_values)
-        self.collector.process_batches()
-        return self.result(value_weight)
-
-    def keep_root_values(self, values: Tensor) -> None:
-        self.network_values = values
-
-    def keep_leaf_values(self, values: Tensor) -> None:
-        self.leaf_values = values
-
-    def grow(self, parents: Positions, cells: Tensor, legal: Tensor) -> None:
-        """Adds the level below `parents`, and asks what the next one needs."""
-        children = expand(parents, cells, legal)
-        games = len(self.positions)
-        self.moves.append(
-            (cells.view(games, -1), legal.view(games, -1), children.finished.view(games, -1))
-        )
-        if len(self.moves) == len(self.widths):
-            self.collector.request_value(children, self.keep_leaf_values)
-            return
-
-        def policy(logits: Tensor) -> None:
-            allowed = children.legal_moves()
-            best = top_moves(logits, allowed, self.widths[len(self.moves)])
-            self.grow(children, best, allowed.gather(1, best))
-
-        self.collector.request_policy(children, policy)
-
-    def result(self, value_weight: Tensor) -> SearchTree:
-        values = self.leaf_values.view_as(self.moves[-1][0])
-        values = values.masked_fill(self.moves[-1][2], -1.0)
-        levels = [TreeLevel(*self.moves[-1], values)]
-        for upper in reversed(self.moves[:-1]):
-            values = back_up(values, levels[0].real, upper[2])
-            levels.insert(0, TreeLevel(*upper, values))
-        q = -values
-        unfinished = self.positions.finished[:, None]
-        place = choose_among(self.candidates, q, value_weight)[:, None]
-        return SearchTree(
-            positions=self.positions,
-            candidates=self.candidates,
-            q=q,
-            levels=tuple(levels),
-            values=back_up(values, self.candidates.legal, unfinished)[:, 0],
-            network_values=self.network_values,
-            preferred=self.log_prior.argmax(1),
-            chosen=self.candidates.cells.gather(1, place)[:, 0],
-            improved_policy=improved_policy(
-                self.log_prior, self.candidates, q, self.network_values
-            ),
-        )
+def _require_searchable(
+    positions: Positions, noise: Tensor | None, temperature: Tensor, value_weight: Tensor
+) -> None:
+    if _seen_any(~(temperature >= 0)) or (noise is None and _seen_any(temperature != 0)):
+        raise SettingError("temperature must be 0, or above 0 with noise given")
+    if not len(positions) or _seen_any(positions.finished):
+        raise ShapeError("a search starts from one or more positions that are not finished")
+    if _seen_any(~(value_weight >= 0)):
+        raise SettingError("the value's weight must be 0 or more")
 
 
 def _seen_any(condition: Tensor) -> bool:

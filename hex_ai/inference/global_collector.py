@@ -1,48 +1,48 @@
-"""A collector that threads share: an inference thread of its own answers their requests."""
+"""A collector that threads share: an inference thread of its own evaluates what they ask."""
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hex_ai.errors import CollectorError, SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.position_collector import (
-    Callback,
+    Collector,
     Evaluation,
     Evaluator,
-    _Request,
-    _Requests,
-    answer_together,
+    evaluate_together,
 )
 
 
-class _Worker:
-    """A thread that asks: its open requests, and the answers or the error that came for it."""
+class _Ask:
+    """A board that a thread waits for, and what came of it."""
 
-    def __init__(self) -> None:
-        self.requests = _Requests()
-        self.open: set[_Request] = set()
-        self.answered: list[tuple[_Request, Evaluation]] = []
-        self.error: BaseException | None = None
-        self.entered = 0
+    def __init__(self, board: Positions) -> None:
+        self.board, self.arrived = board, time.monotonic()
+        self.answer: Evaluation | None = None
+        self.error: Exception | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.answer is None and self.error is None
 
 
-class GlobalPositionCollector:
-    """Shares one model among threads; an inference thread of its own answers their requests.
+class GlobalPositionCollector(Collector):
+    """Shares one model among threads; an inference thread of its own evaluates their boards.
 
     Use it as a context manager; each worker thread registers by `with collector.worker():`. A batch
     is started when `batch_size` rows wait, when every registered worker waits, or when the oldest
     request is `max_batch_delay_ms` old; with the default of 0, as soon as the inference thread is
-    free. A request is never split, so one larger than `batch_size` is a batch of its own.
+    free. A board is never split, so one of more than `batch_size` rows is a batch of its own.
 
-    Callbacks run in the thread that asked. No lock is held while callbacks or the model run. A
-    worker that ends or dies stops counting; if the inference thread dies, every waiter is told.
+    No lock is held while callbacks or the model run. A worker that ends or dies stops counting; if
+    the inference thread dies, every waiting thread gets a `CollectorError`.
 
     Args:
       model: evaluates the positions; only the inference thread touches it.
       batch_size: rows that start a batch, at least 1.
-      max_batch_delay_ms: milliseconds that a request may wait for company, at least 0.
+      max_batch_delay_ms: longest wait for a batch to fill, in milliseconds, at least 0.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class GlobalPositionCollector:
             raise SettingError(f"batch_size {batch_size} is not positive")
         if not max_batch_delay_ms >= 0:
             raise SettingError(f"max_batch_delay_ms {max_batch_delay_ms} is negative")
-        self._model, self._batch_size = model, batch_size
-        self._delay = max_batch_delay_ms / 1000
+        super().__init__(model)
+        self._batch_size, self._delay = batch_size, max_batch_delay_ms / 1000
         self._changed = threading.Condition()
-        self._waiting: list[tuple[_Worker, _Request]] = []
-        self._workers: set[_Worker] = set()
-        self._mine = threading.local()
+        self._waiting: list[_Ask] = []
+        # What each registered thread waits for now.
+        self._workers: dict[int, list[_Ask]] = {}
         self._ended: str | None = None
         self._cause: BaseException | None = None
         self._thread = threading.Thread(target=self._serve, name="hex-ai inference", daemon=True)
@@ -78,98 +78,57 @@ class GlobalPositionCollector:
     @contextmanager
     def worker(self) -> Iterator["GlobalPositionCollector"]:
         """Registers the calling thread for the duration of the block; may be nested."""
-        worker = self._current_worker()
+        me = threading.get_ident()
         with self._changed:
-            worker.entered += 1
-            self._workers.add(worker)
+            is_outermost = me not in self._workers
+            self._workers.setdefault(me, [])
         try:
             yield self
         finally:
-            with self._changed:
-                worker.entered -= 1
-                if not worker.entered:
-                    self._workers.discard(worker)
-                self._changed.notify_all()
+            if is_outermost:
+                with self._changed:
+                    del self._workers[me]
+                    self._changed.notify_all()
 
     def evaluate(self, positions: Positions) -> Evaluation:
-        """Evaluates one batch: logits float32 `[B, A]` and the mover's values float32 `[B]`.
-
-        Raises: what `process_batches` raises.
-        """
-        with self.worker():
-            ((_, answer),) = self._exchange(self._current_worker(), [_Request(positions)])
-        return answer
-
-    def request_policy(self, board: Positions, callback: Callback) -> None:
-        """Asks for policy logits; `callback` gets float32 `[B, A]` in this thread."""
-        self._current_worker().requests.add(board, 0, callback)
-
-    def request_value(self, board: Positions, callback: Callback) -> None:
-        """Asks for the mover's values; `callback` gets float32 `[B]` in this thread."""
-        self._current_worker().requests.add(board, 1, callback)
-
-    def process_batches(self) -> None:
-        """Waits for the answers to what this thread asked, calls back, until nothing waits.
+        """Evaluates one batch, see `Collector`.
 
         Raises:
           CollectorError: the collector was closed or its inference thread died.
-          Exception: whatever the model raised on this thread's own requests.
+          Exception: whatever the model raised on these positions.
         """
-        with self.worker():
-            worker = self._current_worker()
-            try:
-                while requests := worker.requests.take():
-                    for request, answer in self._exchange(worker, requests):
-                        request.tell(answer)
-            except BaseException:
-                worker.requests.take()
-                raise
+        return self._evaluate_all([positions])[0]
 
-    def _exchange(
-        self, worker: _Worker, requests: list[_Request]
-    ) -> list[tuple[_Request, Evaluation]]:
-        """Hands requests to the inference thread and waits until all are answered."""
-        now = time.monotonic()
-        with self._changed:
-            for request in requests:
-                request.arrived = now
-                self._waiting.append((worker, request))
-            worker.open = set(requests)
+    def _evaluate_all(self, boards: Sequence[Positions]) -> Sequence[Evaluation]:
+        """Hands boards to the inference thread and waits until all are evaluated."""
+        asks = [_Ask(board) for board in boards]
+        with self.worker(), self._changed:
+            self._waiting += asks
+            self._workers[threading.get_ident()] = asks
             self._changed.notify_all()
             try:
-                self._changed.wait_for(lambda: self._ended or not worker.open)
+                self._changed.wait_for(lambda: self._ended or _is_over(asks))
             finally:
-                # Also when a signal ends the wait: nothing old may meet the next exchange.
-                answered, worker.answered = worker.answered, []
-                error, worker.error = worker.error, None
-                self._drop_requests(worker)
-        if error:
-            raise error
-        if len(answered) < len(requests):
+                # Also when a signal ends the wait: nothing old may meet the next batch.
+                self._waiting = [ask for ask in self._waiting if ask not in asks]
+                self._workers[threading.get_ident()] = []
+        for ask in asks:
+            if ask.error:
+                raise ask.error
+        answers = [ask.answer for ask in asks if ask.answer is not None]
+        if len(answers) < len(asks):
             raise CollectorError(str(self._ended)) from self._cause
-        return answered
-
-    def _current_worker(self) -> _Worker:
-        if not hasattr(self._mine, "worker"):
-            self._mine.worker = _Worker()
-        worker: _Worker = self._mine.worker
-        return worker
-
-    def _drop_requests(self, worker: _Worker) -> None:
-        """Takes back whatever a worker still has open; an answer that comes later is ignored."""
-        if worker.open:
-            self._waiting = [entry for entry in self._waiting if entry[0] is not worker]
-            worker.open = set()
+        return answers
 
     def _serve(self) -> None:
-        """The inference thread: answers batches until the collector ends."""
+        """The inference thread: evaluates batches until the collector ends."""
         try:
             while batch := self._next_batch():
                 self._answer(batch)
-        except BaseException as error:  # noqa: BLE001 - told to every waiter, now and later
+        except BaseException as error:  # noqa: BLE001 - told to every waiting thread, now and later
             self._end(f"the inference thread died: {error!r}", error)
 
-    def _next_batch(self) -> list[tuple[_Worker, _Request]]:
+    def _next_batch(self) -> list[_Ask]:
         """Waits until a batch is due, and takes it; empty when the collector has ended."""
         with self._changed:
             while not self._ended:
@@ -183,46 +142,39 @@ class GlobalPositionCollector:
         """0 or less when a batch is due, None while nothing waits."""
         if not self._waiting:
             return None
-        rows = sum(len(request.board) for _, request in self._waiting)
-        if rows >= self._batch_size or all(worker.open for worker in self._workers):
+        rows = sum(len(ask.board) for ask in self._waiting)
+        all_wait = all(any(ask.open for ask in asks) for asks in self._workers.values())
+        if rows >= self._batch_size or all_wait:
             return 0.0
-        return self._waiting[0][1].arrived + self._delay - time.monotonic()
+        return self._waiting[0].arrived + self._delay - time.monotonic()
 
-    def _take_batch(self) -> list[tuple[_Worker, _Request]]:
-        """The oldest requests, as many as fit into `batch_size`, but at least one."""
+    def _take_batch(self) -> list[_Ask]:
+        """The oldest boards, as many as fit into `batch_size`, but at least one."""
         rows, count = 0, 0
-        for _, request in self._waiting:
-            rows += len(request.board)
+        for ask in self._waiting:
+            rows += len(ask.board)
             if count and rows > self._batch_size:
                 break
             count += 1
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         return batch
 
-    def _answer(self, batch: list[tuple[_Worker, _Request]]) -> None:
-        """Evaluates a batch; if that fails, evaluates each request alone to find whose it is."""
+    def _answer(self, batch: Sequence[_Ask]) -> None:
+        """Evaluates a batch; if that fails, evaluates each board alone to find whose it is."""
         try:
-            answers = list(answer_together(self._model, [request for _, request in batch]))
+            answers = evaluate_together([ask.board for ask in batch], self._model.batch_infer)
         except Exception as error:  # noqa: BLE001 - raised again in the thread that asked
-            if len(batch) == 1:
-                self._deliver(*batch[0], error)
+            if len(batch) > 1:
+                for ask in batch:
+                    self._answer([ask])
                 return
-            for entry in batch:
-                self._answer([entry])
+            with self._changed:
+                batch[0].error = error
+                self._changed.notify_all()
             return
-        for (worker, request), (_, answer) in zip(batch, answers, strict=True):
-            self._deliver(worker, request, answer)
-
-    def _deliver(self, worker: _Worker, request: _Request, answer: Evaluation | Exception) -> None:
         with self._changed:
-            if request not in worker.open:
-                return
-            if isinstance(answer, Exception):
-                worker.error = answer
-                self._drop_requests(worker)
-            else:
-                worker.answered.append((request, answer))
-                worker.open.remove(request)
+            for ask, answer in zip(batch, answers, strict=True):
+                ask.answer = answer
             self._changed.notify_all()
 
     def _end(self, reason: str, cause: BaseException | None) -> None:
@@ -230,3 +182,8 @@ class GlobalPositionCollector:
             if self._ended is None:
                 self._ended, self._cause = reason, cause
             self._changed.notify_all()
+
+
+def _is_over(asks: Sequence[_Ask]) -> bool:
+    """Whether all are answered, or one has failed."""
+    return any(ask.error for ask in asks) or not any(ask.open for ask in asks)

@@ -1,11 +1,14 @@
-"""Collectors: requests about positions wait here until one batch answers them all.
+"""Collectors: between those who ask about positions and the network that answers in batches.
 
-A collector knows queues, and for the global one threads; it knows neither network nor search. The
-search asks with a callback and goes on when the answer is there; how many games share a batch is
-decided by which collector it was given.
+A collector knows queues, and the global one threads; it knows neither network nor search. Our own
+searches ask by `evaluate`, a batch at a time. Other searches may ask for one board after the other
+by `request_policy` and `request_value`, whose callbacks `process_batches` calls. How many games
+share a batch is decided by which collector a search was given.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -31,60 +34,73 @@ class Evaluator(Protocol):
         ...
 
 
-class Collector(Protocol):
-    """What a search asks: one batch and its answer, or the three calls with callbacks."""
-
-    def evaluate(self, positions: Positions) -> Evaluation:
-        """Asks about one batch and answers it: logits `[B, A]` and values `[B]`."""
-        ...
-
-    def request_policy(self, board: Positions, callback: Callback) -> None:
-        """Asks for the logits `[B, A]` of a batch of positions."""
-        ...
-
-    def request_value(self, board: Positions, callback: Callback) -> None:
-        """Asks for the values `[B]` of a batch of positions."""
-        ...
-
-    def process_batches(self) -> None:
-        """Answers what waits, and what the callbacks ask in turn, until nothing waits."""
-        ...
-
-
 @dataclass(eq=False)
 class _Request:
-    """One batch of positions that somebody asked about, with everybody to be told."""
+    """A board that somebody asked about: for its policy, its values, or both."""
 
     board: Positions
     callbacks: list[tuple[int, Callback]] = field(default_factory=list)
-    arrived: float = 0.0
-
-    def tell(self, answer: Evaluation) -> None:
-        for part, callback in self.callbacks:
-            callback(answer[part])
 
 
-class _Requests:
-    """What one thread has asked since it last took an answer.
+class Collector(ABC):
+    """What a search is given: one call that evaluates a batch, and three for single boards.
 
-    Asking for the policy and for the value of one `Positions` object is one request.
+    Boards asked about between two calls of `process_batches` share batches. Asking for the policy
+    and for the values of one `Positions` object is one request. Each thread has requests of its
+    own, and its callbacks run in it.
     """
 
-    def __init__(self) -> None:
-        self._waiting: dict[int, _Request] = {}
+    def __init__(self, model: Evaluator) -> None:
+        self._model = model
+        self._asked = threading.local()
 
-    def add(self, board: Positions, part: int, callback: Callback) -> None:
-        request = self._waiting.setdefault(id(board), _Request(board))
-        request.callbacks.append((part, callback))
+    @abstractmethod
+    def evaluate(self, positions: Positions) -> Evaluation:
+        """Evaluates one batch: logits float32 `[B, A]` and the mover's values float32 `[B]`."""
 
-    def take(self) -> list[_Request]:
+    @abstractmethod
+    def _evaluate_all(self, boards: Sequence[Positions]) -> Sequence[Evaluation]:
+        """Evaluates boards, perhaps of several sizes, in as few batches as can be."""
+
+    def check(self) -> None:
+        """Raises the error of a batch that nobody has waited for yet; see `ModelInference`."""
+        self._model.check()
+
+    def request_policy(self, board: Positions, callback: Callback) -> None:
+        """Asks for policy logits; `callback` gets float32 `[B, A]` in `process_batches`."""
+        self._request(board, 0, callback)
+
+    def request_value(self, board: Positions, callback: Callback) -> None:
+        """Asks for the mover's values; `callback` gets float32 `[B]` in `process_batches`."""
+        self._request(board, 1, callback)
+
+    def process_batches(self) -> None:
+        """Answers this thread's requests, also those made by callbacks, until nothing waits.
+
+        An exception of the model or of a callback passes through; what waited then is dropped.
+        """
+        while requests := self._take_requests():
+            try:
+                answers = self._evaluate_all([request.board for request in requests])
+                for request, answer in zip(requests, answers, strict=True):
+                    for part, callback in request.callbacks:
+                        callback(answer[part])
+            except BaseException:
+                self._take_requests()
+                raise
+
+    def _request(self, board: Positions, part: int, callback: Callback) -> None:
+        requests: dict[int, _Request] = self._asked.__dict__.setdefault("requests", {})
+        requests.setdefault(id(board), _Request(board)).callbacks.append((part, callback))
+
+    def _take_requests(self) -> list[_Request]:
         """Empties the list *before* anybody is called back, so that nothing asked then is lost."""
-        taken, self._waiting = list(self._waiting.values()), {}
-        return taken
+        requests: dict[int, _Request] = self._asked.__dict__.pop("requests", {})
+        return list(requests.values())
 
 
-class PositionCollector:
-    """Collects the requests of one thread; each round of them is one `batch_infer`.
+class PositionCollector(Collector):
+    """Evaluates at once, in the thread that asks.
 
     Args:
       model: evaluates the positions.
@@ -94,57 +110,35 @@ class PositionCollector:
     def __init__(self, model: Evaluator, max_batch: int | None = None) -> None:
         if max_batch is not None and max_batch < 1:
             raise SettingError(f"max_batch {max_batch} is not positive")
-        self._model, self._max_batch = model, max_batch
-        self._requests = _Requests()
+        super().__init__(model)
+        self._max_batch = max_batch
 
     def evaluate(self, positions: Positions) -> Evaluation:
-        """Evaluates one batch: logits float32 `[B, A]` and the mover's values float32 `[B]`."""
-        return _infer(self._model, positions, self._max_batch)
+        """Evaluates one batch, see `Collector`."""
+        if self._max_batch is None:
+            return self._model.batch_infer(positions)
+        # Who evaluates few at a time can as well leave out the finished ones.
+        unfinished = (~positions.finished).nonzero()[:, 0]
+        logits = torch.zeros(len(positions), positions.moves, device=positions.device)
+        values = torch.full((len(positions),), -1.0, device=positions.device)
+        for rows in torch.split(unfinished, self._max_batch):
+            if len(rows):
+                logits[rows], values[rows] = self._model.batch_infer(positions[rows])
+        return logits, values
 
-    def request_policy(self, board: Positions, callback: Callback) -> None:
-        """Asks for policy logits; `callback` gets float32 `[B, A]` in `process_batches`."""
-        self._requests.add(board, 0, callback)
-
-    def request_value(self, board: Positions, callback: Callback) -> None:
-        """Asks for the mover's values; `callback` gets float32 `[B]` in `process_batches`."""
-        self._requests.add(board, 1, callback)
-
-    def process_batches(self) -> None:
-        """Answers all requests, also those made by callbacks, until nothing waits.
-
-        An exception of the model or of a callback passes through; what waited then is dropped.
-        """
-        while requests := self._requests.take():
-            try:
-                for request, answer in answer_together(self._model, requests, self._max_batch):
-                    request.tell(answer)
-            except BaseException:
-                self._requests.take()
-                raise
+    def _evaluate_all(self, boards: Sequence[Positions]) -> Sequence[Evaluation]:
+        return evaluate_together(boards, self.evaluate)
 
 
-def answer_together(
-    model: Evaluator, requests: Sequence[_Request], max_batch: int | None = None
-) -> Iterator[tuple[_Request, Evaluation]]:
-    """Evaluates requests in as few batches as board sizes allow, then yields each its rows."""
+def evaluate_together(
+    boards: Sequence[Positions], evaluate: Callable[[Positions], Evaluation]
+) -> list[Evaluation]:
+    """Evaluates all boards of a size in one batch; the evaluations in the order of the boards."""
     answers: dict[int, Evaluation] = {}
-    for size in sorted({request.board.size for request in requests}):
-        group = [request for request in requests if request.board.size == size]
-        logits, values = _infer(model, Positions.cat([r.board for r in group]), max_batch)
-        lengths = [len(request.board) for request in group]
+    for size in sorted({board.size for board in boards}):
+        group = [k for k, board in enumerate(boards) if board.size == size]
+        logits, values = evaluate(Positions.cat([boards[k] for k in group]))
+        lengths = [len(boards[k]) for k in group]
         parts = zip(torch.split(logits, lengths), torch.split(values, lengths), strict=True)
-        answers |= {id(request): part for request, part in zip(group, parts, strict=True)}
-    return ((request, answers[id(request)]) for request in requests)
-
-
-def _infer(model: Evaluator, board: Positions, max_batch: int | None) -> Evaluation:
-    if max_batch is None:
-        return model.batch_infer(board)
-    # Who asks about few at a time can as well not ask about finished ones.
-    live = (~board.finished).nonzero()[:, 0]
-    logits = torch.zeros(len(board), board.moves, device=board.device)
-    values = torch.full((len(board),), -1.0, device=board.device)
-    for rows in torch.split(live, max_batch):
-        if len(rows):
-            logits[rows], values[rows] = model.batch_infer(board[rows])
-    return logits, values
+        answers |= zip(group, parts, strict=True)
+    return [answers[k] for k in range(len(boards))]

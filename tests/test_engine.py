@@ -23,7 +23,7 @@ from hex_ai.formats.trmph import write_trmph
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
-from hex_ai.selfplay import selfplay_engine
+from hex_ai.selfplay import shard_writer
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.store.replay import find_faults
@@ -90,7 +90,7 @@ def test_a_range_of_ids_is_that_part_of_the_run() -> None:
 def test_a_closed_run_goes_on_to_the_same_games(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selfplay_engine, "SHARD_GAMES", 3)
+    monkeypatch.setattr(shard_writer, "SHARD_GAMES", 3)
     want = prints(engine().generate_games(20))
     playing = engine(output_dir=tmp_path, num_workers=workers).generate_games(20)
     first = [next(playing) for _ in range(4)]
@@ -116,7 +116,7 @@ def test_a_closed_run_goes_on_to_the_same_games(
 def test_a_game_is_shown_only_once_it_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selfplay_engine, "SHARD_GAMES", 4)
+    monkeypatch.setattr(shard_writer, "SHARD_GAMES", 4)
     shown = 0
     for game in engine(output_dir=tmp_path).generate_games(13):
         assert game.game_id in {stored.game_id for stored in read_games(tmp_path)}
@@ -126,7 +126,7 @@ def test_a_game_is_shown_only_once_it_is_stored(
 
 
 def test_shards_close_by_age_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selfplay_engine, "SHARD_SECONDS", 0.0)
+    monkeypatch.setattr(shard_writer, "SHARD_SECONDS", 0.0)
     assert len(list(engine(output_dir=tmp_path, games_in_flight=2).generate_games(6))) == 6
     assert len(shard_paths(tmp_path)) > 2
 

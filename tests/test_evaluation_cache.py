@@ -223,7 +223,7 @@ def test_all_positions_of_3x3_have_their_own_hash_up_to_the_turn(device: torch.d
     assert torch.equal(oriented.checks, turned.checks)
     assert torch.equal(oriented.planes, turned.planes)
     itself = (cells == cells.flip(1, 2)).flatten(1).all(1)
-    assert torch.equal(oriented.turned ^ turned.turned, ~itself)
+    assert torch.equal(oriented.rotated ^ turned.rotated, ~itself)
 
 
 def test_boards_of_other_sizes_have_other_hashes(device: torch.device) -> None:
@@ -254,7 +254,7 @@ def test_the_empty_board_is_not_taken_for_an_empty_slot(size: int, device: torch
     oriented = orient(Positions.empty(1, size, device))
     assert oriented.keys.item() != 0
     assert oriented.checks.item() != 0
-    assert not oriented.turned.item()
+    assert not oriented.rotated.item()
 
 
 @pytest.mark.parametrize("size", [5, 19])

@@ -27,7 +27,7 @@ GAMES = 60
 
 # Shards close all the time, so that most moments fall into the writing of one.
 DRIVER = (
-    "import hex_ai.selfplay.selfplay_engine as engine; engine.SHARD_GAMES = 3;"
+    "import hex_ai.selfplay.shard_writer as writer; writer.SHARD_GAMES = 3;"
     "from hex_ai.cli import main; main()"
 )
 

@@ -24,8 +24,8 @@ from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
-from hex_ai.selfplay.game_batch import GameBatch
-from hex_ai.selfplay.runner import Runner, StepWatcher
+from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
+from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.store.replay import replay
@@ -143,7 +143,7 @@ class SteadyRuns:
         clock = _Clock(self.probe, seconds, workers, watcher)
         with _folder_for(mode) as folder:
             engine = self._engine(mode, games_in_flight, workers, folder)
-            engine.lanes.watcher, clock.engine = clock, engine
+            engine.runner.watcher, clock.engine = clock, engine
             try:
                 for _ in engine.generate_games(2**40):
                     pass
@@ -157,7 +157,7 @@ class SteadyRuns:
         """Games from their first ply to their last, empty slots at the end included."""
         games = FINITE_ROUNDS * self._settings.games_in_flight
         engine = self._engine(mode, None, 1, None)
-        engine.lanes.watcher = StepWatcher()
+        engine.runner.watcher = StepWatcher()
         engine.prepare()
         for _ in engine.generate_games(games):
             pass

@@ -28,7 +28,7 @@ _PART_OF_FILE = {
 _LOGGING = {"_log_ply", "_log_random", "_records", "write", "take", "keep"}
 
 # Functions by which a thread is known to play or to evaluate, and what counts whole.
-_WORKING = {("selfplay/runner.py", "_play_lane"), ("inference/global_collector.py", "_serve")}
+_WORKING = {("selfplay/game_batch.py", "play"), ("inference/global_collector.py", "_serve")}
 _NETWORK = ("inference/model_inference.py", "_evaluate")
 _STORE = ("store/run_folder.py", "write")
 

@@ -22,19 +22,19 @@ _EMPTY_BOARD = 0x486578
 
 @dataclass(frozen=True)
 class Oriented:
-    """Positions turned, where that gives the smaller key, by 180°.
+    """Positions rotated by 180°, where that gives the smaller key.
 
     A position and its 180° turn are the same position: both players still join the same edges.
 
     Attributes:
       planes: uint8 `[B, 2, N + 2, N + 2]`, as a network shall see them.
-      turned: bool `[B]`.
+      rotated: bool `[B]`.
       keys: int64 `[B]`, additive hash.
       checks: int64 `[B]`, a second one.
     """
 
     planes: Tensor
-    turned: Tensor
+    rotated: Tensor
     keys: Tensor
     checks: Tensor
 
@@ -42,13 +42,13 @@ class Oriented:
 def orient(positions: Positions) -> Oriented:
     """Chooses the orientation of each position by its key."""
     straight, flipped, check, flipped_check = _hashes(positions.stones()).unbind(1)
-    turned = flipped < straight
+    rotated = flipped < straight
     planes = positions.planes(torch.uint8)
     return Oriented(
-        torch.where(turned[:, None, None, None], planes.flip(2, 3), planes),
-        turned,
+        torch.where(rotated[:, None, None, None], planes.flip(2, 3), planes),
+        rotated,
         torch.minimum(straight, flipped),
-        torch.where(turned, flipped_check, check),
+        torch.where(rotated, flipped_check, check),
     )
 
 
@@ -116,7 +116,7 @@ class EvaluationCache:
 
 
 def _hashes(stones: Tensor) -> Tensor:
-    """int64 `[B, 4]`: key, key when turned, check, check when turned, of stones `[B, N, N]`.
+    """int64 `[B, 4]`: key, key when rotated, check, check when rotated, of stones `[B, N, N]`.
 
     A hash is the sum, modulo 2^64, of the codes of all stones. It is a matrix product: halves of
     codes have 32 bits, so a float64 holds any sum of them exactly.

@@ -6,17 +6,15 @@
 An evaluation is raw float32 logits in canonical cell order and the mover's value in [-1, 1]. It is,
 bit for bit, a function of the position, the network and the inference plan.
 
-The host reads from the device at most once a batch, to learn how many rows the network must see,
-and not at all with cache and duplicates off, where the network sees them all but for those that the
-host knows to be finished without waiting. What else there is to know, counts and faults, stays on
-the device until somebody asks.
+The host reads from the device at most once a batch, to learn how many rows the network must see;
+not at all with cache and duplicates off. Counts and faults stay on the device until somebody asks.
 """
 
 import logging
 import math
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,6 +31,7 @@ from hex_ai.inference.inference_plan import (
     default_plan,
     fix_numerics,
 )
+from hex_ai.inference.inference_stats import InferenceStats
 from hex_ai.inference.probe import probe_positions
 from hex_ai.inference.runtimes import forward_of, out_of_memory
 from hex_ai.network.architecture import for_inference, in_precision
@@ -43,33 +42,6 @@ DEFAULT_CACHE_SIZE = 2**17
 
 # Calls of a forward that is timed which a GPU may be given before it has done the first.
 MOST_AHEAD = 4
-
-
-@dataclass
-class InferenceStats:
-    """Counts since the start, in rows unless said otherwise.
-
-    Every request is a hit in the cache, a duplicate of another row of its batch, or an evaluation.
-    Positions of finished games are no requests, and where the network is shown one it is padding.
-    """
-
-    requests: int = 0
-    evaluations: int = 0
-    cache_hits: int = 0
-    duplicate_hits: int = 0
-    padding_rows: int = 0
-    network_calls: int = 0
-    network_seconds: float = 0.0
-
-    def summary(self) -> dict[str, Any]:
-        """The counts and the rates that follow from them; null where nothing was counted."""
-        hits = self.cache_hits + self.duplicate_hits
-        return asdict(self) | {
-            "mean_batch": _ratio(self.evaluations, self.network_calls),
-            "padding_efficiency": _ratio(self.evaluations, self.evaluations + self.padding_rows),
-            "hit_rate": _ratio(hits, self.requests),
-            "work_saved": _ratio(self.requests, self.evaluations),
-        }
 
 
 class ModelInference:
@@ -139,7 +111,7 @@ class ModelInference:
         if self.plan.shapes != shapes:  # there was no memory for all of them
             self._compare_shapes(size)
             return
-        same = [_same_bits(answer, answers[-1]) for answer in answers]
+        same = [all(map(torch.equal, answer, answers[-1])) for answer in answers]
         if not all(same):
             kept = tuple(shape for shape, agrees in zip(shapes, same, strict=True) if agrees)
             log.warning("batch shapes %s disagree in the last bit: keeping %s", shapes, kept)
@@ -164,13 +136,21 @@ class ModelInference:
         """
         if len(positions) == 0:
             raise ShapeError("a batch of no positions cannot be evaluated")
-        asked = orient(positions)
-        logits, values = self._answer(asked, ~positions.finished)
-        logits = torch.where(asked.turned[:, None], logits.flip(1), logits)
-        return (
-            logits.masked_fill(positions.finished[:, None], 0.0),
-            values.masked_fill(positions.finished, -1.0),
-        )
+        asked, finished = orient(positions), positions.finished
+        owners, distinct = self._owners(asked, ~finished)
+        known, logits, values = self._recall(asked)
+        missing = distinct & ~known
+        self._counts += torch.stack((~finished, distinct, missing)).sum(1)
+        wanted = self._rows_to_evaluate(missing)
+        planes = asked.planes[wanted]
+        if len(planes):
+            evaluated = self._evaluate(planes, self.plan.shapes)
+            logits[wanted], values[wanted] = evaluated
+            if self._cache is not None:
+                self._cache.write(asked.keys[wanted], asked.checks[wanted], *evaluated)
+        logits, values = logits[owners], values[owners]
+        logits = torch.where(asked.rotated[:, None], logits.flip(1), logits)
+        return logits.masked_fill(finished[:, None], 0.0), values.masked_fill(finished, -1.0)
 
     def check(self) -> None:
         """Reads from the device whether all evaluations so far were sound; once not is for ever.
@@ -240,45 +220,37 @@ class ModelInference:
             while len(ahead) > most:
                 ahead.popleft().synchronize()
 
-    def _answer(self, asked: Oriented, live: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluations of oriented positions, in their order; anything where not `live`, `[B]`."""
-        if not self._cache_size and not self._deduplicate:
-            self._count(live, live, live)
-            return self._evaluate_live(asked.planes, live)
-        rows = torch.arange(len(live), device=self.device)
-        owners = first_equals(asked, live) if self._deduplicate else rows
-        distinct = live & (owners == rows)
-        known, logits, values = self._recall(asked)
-        missing = distinct & ~known
-        self._count(live, distinct, missing)
-        wanted = self._rows_where(missing)
-        if len(wanted):
-            new = self._evaluate(asked.planes[wanted], self.plan.shapes)
-            logits[wanted], values[wanted] = new
-            if self._cache is not None:
-                self._cache.write(asked.keys[wanted], asked.checks[wanted], *new)
-        return logits[owners], values[owners]
+    def _owners(self, asked: Oriented, unfinished: Tensor) -> tuple[Tensor | slice, Tensor]:
+        """For each row the row that answers it, int64 `[B]` or all by themselves; and which rows
+        answer for themselves and others, bool `[B]`."""
+        if not self._deduplicate:
+            return slice(None), unfinished
+        rows = torch.arange(len(unfinished), device=self.device)
+        owners = first_equals(asked, unfinished)
+        return owners, unfinished & (owners == rows)
 
-    def _evaluate_live(self, planes: Tensor, live: Tensor) -> tuple[Tensor, Tensor]:
-        """Evaluates the live rows, or all where the host would have to wait to see which they are.
+    def _recall(self, asked: Oriented) -> tuple[Tensor, Tensor, Tensor]:
+        """What the cache knows: bool `[B]`, and evaluations that mean nothing where it is false."""
+        rows, moves = len(asked.keys), (asked.planes.shape[-1] - 2) ** 2
+        if not self._cache_size:
+            logits, values = (
+                torch.zeros(rows, *shape, device=self.device) for shape in ((moves,), ())
+            )
+            return values > 0, logits, values
+        if self._cache is None or self._cache.moves != moves:  # a change of size starts a new one
+            self._cache = EvaluationCache(self._cache_size, moves, self.device)
+        known, slots = self._cache.find(asked.keys, asked.checks)
+        return known, *self._cache.read(slots)
 
-        Rows that are not live are few, but for searches that are wide late in a game.
+    def _rows_to_evaluate(self, missing: Tensor) -> Tensor | slice:
+        """The rows marked in bool `[B]`, ascending: the one thing the host must wait for.
+
+        Where nothing is saved, all rows on a GPU: few are finished, but in wide and late searches.
         """
-        if live.device.type != "cpu" or live.numpy().all():
-            return self._evaluate(planes, self.plan.shapes)
-        rows = torch.from_numpy(live.numpy().nonzero()[0])
-        logits = torch.zeros(len(live), (planes.shape[-1] - 2) ** 2)
-        values = torch.zeros(len(live))
-        if len(rows):
-            logits[rows], values[rows] = self._evaluate(planes[rows], self.plan.shapes)
-        return logits, values
-
-    def _count(self, live: Tensor, distinct: Tensor, missing: Tensor) -> None:
-        """Adds a batch to the counts; all are bool `[B]`, each a part of the one before."""
-        self._counts += torch.stack((live, distinct, missing)).sum(1)
-
-    def _rows_where(self, missing: Tensor) -> Tensor:
-        """The rows marked in bool `[B]`, ascending: the one thing the host must wait for."""
+        if not (self._cache_size or self._deduplicate) and (
+            self.device.type != "cpu" or missing.numpy().all()
+        ):
+            return slice(None)
         count = int(torch.where(self._sound, missing.sum(), -1))
         self._require_sound(count >= 0)
         return (~missing).to(torch.int8).argsort(stable=True)[:count]
@@ -287,34 +259,25 @@ class ModelInference:
         if not sound:
             raise NetworkError("the network gave a policy that is not finite or a value outside ±1")
 
-    def _recall(self, asked: Oriented) -> tuple[Tensor, Tensor, Tensor]:
-        """What the cache knows: bool `[B]`, and evaluations that mean nothing where it is false."""
-        moves = (asked.planes.shape[-1] - 2) ** 2
-        if not self._cache_size:
-            values = torch.zeros(len(asked.keys), device=self.device)
-            return values > 0, values[:, None].repeat(1, moves), values
-        if self._cache is None or self._cache.moves != moves:  # a change of size starts a new one
-            self._cache = EvaluationCache(self._cache_size, moves, self.device)
-        known, slots = self._cache.find(asked.keys, asked.checks)
-        return known, *self._cache.read(slots)
-
     @torch.no_grad()
     def _evaluate(self, planes: Tensor, shapes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Runs the network on oriented planes, in padded batches of the given shapes."""
-        started = time.perf_counter()
+        started, start = time.perf_counter(), 0
         if torch.get_num_threads() != self.plan.threads:  # each thread has a number of its own
             torch.set_num_threads(self.plan.threads)
         logits = torch.empty(len(planes), (planes.shape[-1] - 2) ** 2, device=self.device)
         values = torch.empty(len(planes), device=self.device)
-        start = 0
         while start < len(planes):
             shape = _next_shape(len(planes) - start, shapes)
             rows = slice(start, start + shape)
             try:
-                self._run(planes[rows], shape, logits[rows], values[rows])
+                answer = self._forward(self._padded(planes[rows], shape))
+                _copy_answer(answer, shape, logits[rows], values[rows])
             except Exception as error:  # noqa: BLE001 - passes on all but lack of memory
                 shapes = self._smaller_shapes(shape, error)
                 continue
+            self._network_calls += 1
+            self._network_rows += shape
             start += shape
         # A sum is finite only if all its terms are.
         sound = logits.sum(1).isfinite() & (values.abs() <= 1)
@@ -325,26 +288,12 @@ class ModelInference:
             values.masked_fill(~sound, math.nan),
         )
 
-    def _run(self, planes: Tensor, shape: int, logits: Tensor, values: Tensor) -> None:
-        """One call of the network on at most `shape` rows, padded with empty planes.
-
-        What it gives is copied to `logits` and `values`: its own memory is that of the next call.
-        """
-        rows = len(planes)
+    def _padded(self, planes: Tensor, shape: int) -> Tensor:
+        """At most `shape` rows as a batch of as many, padded with empty planes."""
         batch = self._input(shape, planes.shape[1:])
-        batch[:rows] = planes
-        batch[rows:] = 0
-        policy, value = self._forward(batch)
-        wanted = (shape, logits.shape[1])
-        if policy.shape != wanted or value.shape != wanted[:1]:
-            raise NetworkError(
-                f"the network gave {list(policy.shape)} and {list(value.shape)}, "
-                f"want {list(wanted)} and {list(wanted[:1])}"
-            )
-        logits.copy_(policy[:rows])
-        values.copy_(value[:rows])
-        self._network_calls += 1
-        self._network_rows += shape
+        batch[: len(planes)] = planes
+        batch[len(planes) :] = 0
+        return batch
 
     def _input(self, shape: int, planes: torch.Size) -> Tensor:
         """The memory that batches of `shape` rows are put into: one for all of them."""
@@ -377,6 +326,19 @@ class ModelInference:
         return smaller
 
 
+def _copy_answer(answer: tuple[Tensor, Tensor], shape: int, logits: Tensor, values: Tensor) -> None:
+    """Copies what the network gave for `shape` rows: its own memory is that of the next call."""
+    policy, value = answer
+    wanted = (shape, logits.shape[1])
+    if policy.shape != wanted or value.shape != wanted[:1]:
+        raise NetworkError(
+            f"the network gave {list(policy.shape)} and {list(value.shape)}, "
+            f"want {list(wanted)} and {list(wanted[:1])}"
+        )
+    logits.copy_(policy[: len(logits)])
+    values.copy_(value[: len(values)])
+
+
 def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:
     """The shape for the next call when `rows` wait: none is padded by more than a quarter, but for
     what is left at the end, which takes the smallest shape that holds it."""
@@ -384,11 +346,3 @@ def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:
         if rows <= shape or larger is None or rows < 0.75 * larger:
             return shape
     raise AssertionError("unreachable: the largest shape takes any number of rows")
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def _same_bits(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
-    return torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])

@@ -1,25 +1,23 @@
-"""A lane: games that advance in lockstep, one ply a step, through shared request batches.
+"""The main loop: games that advance in lockstep, one ply a step, through shared batches.
 
-Axes: `S` slots, each with a game under way; `P` plies at most; `A` moves; `W` candidates; `K`
-entries of the improved policy. A finished game's slot gets the next game at once; once there are no
-more, the slot goes.
+Axes: `S` slots, each with a game under way; `A` moves; `K` slots of a call. A finished game's slot
+gets the next game at once; once there are no more, the slot goes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import torch
 from torch import Tensor
 
+from hex_ai.errors import SettingError
 from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
-from hex_ai.game.records import ENDS, NO_CELL, PROVEN, RESIGN, SWAP, GameRecord
-from hex_ai.inference.fixed_tree_search import (
-    SearchTree,
-    build_search_tree_with_collection,
-)
-from hex_ai.inference.move_choice import exact_sum, top_moves
+from hex_ai.game.records import ENDS, PROVEN, RESIGN, GameRecord
+from hex_ai.inference.fixed_tree_search import SearchTree, build_search_tree_with_collection
 from hex_ai.inference.position_collector import Collector
+from hex_ai.inference.runtimes import out_of_memory
 from hex_ai.keyed_random import gumbel_noise
 from hex_ai.selfplay.game_log import GameLog, to_device
 from hex_ai.selfplay.openings import (
@@ -32,15 +30,32 @@ from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.stopping import played_on, resigned
 
 
+class StepWatcher:
+    """Is told how batches of games advance, in the thread that plays them. This one ignores it."""
+
+    def started(self, batch: "GameBatch") -> None:
+        """Called once for each batch, before its first step."""
+
+    def stepped(self, batch: "GameBatch") -> None:
+        """Called after each step. An exception stops the play."""
+
+
 class GameBatch:
     """Plays the games with the given ids, at most `slots` at a time.
 
     Args:
       settings: what decides the games.
-      collector: answers the search's requests; its positions live on `device`.
-      game_ids: the ids to play, taken as slots become free; may be shared with other lanes.
+      collector: evaluates positions, which live on `device`.
+      game_ids: the ids to play, taken as slots become free; may be shared with other batches.
       slots: games in flight, at least 1.
       network: digest written into the records.
+      watcher: is told of every step.
+
+    Attributes:
+      searches: positions searched so far.
+
+    Raises:
+      SettingError: there is not so much memory.
     """
 
     def __init__(
@@ -51,17 +66,20 @@ class GameBatch:
         slots: int,
         device: torch.device,
         network: str,
+        watcher: StepWatcher | None = None,
     ) -> None:
-        self.settings, self.collector, self.network = settings, collector, network
-        self.device = device
+        self.settings, self.collector, self.device = settings, collector, device
         self.searches = 0
-        self._next_ids = game_ids
-        self._log = GameLog(slots, settings, device)
-        self._positions = Positions.empty(slots, settings.board_size, device)
-        self._ids = torch.zeros(slots, dtype=torch.int64, device=device)
-        self._plies = torch.zeros(slots, dtype=torch.int64, device=device)
-        self._keeps_seat = torch.zeros(slots, dtype=torch.bool, device=device)
-        self._start_games(torch.arange(slots, device=device))
+        self._network, self._next_ids = network, game_ids
+        self._watcher = watcher or StepWatcher()
+        with _memory_for(slots, settings):
+            self._log = GameLog(slots, settings, device)
+            self._positions = Positions.empty(slots, settings.board_size, device)
+            self._ids = torch.zeros(slots, dtype=torch.int64, device=device)
+            self._plies = torch.zeros(slots, dtype=torch.int64, device=device)
+            self._keeps_seat = torch.zeros(slots, dtype=torch.bool, device=device)
+            self._start_games(torch.arange(slots, device=device))
+        self._watcher.started(self)
 
     def __len__(self) -> int:
         """Games under way."""
@@ -74,6 +92,20 @@ class GameBatch:
         """
         self._positions, self._plies = positions, plies
 
+    def play(self) -> Generator[list[GameRecord], None, None]:
+        """Steps until no game is left; yields the games that ended with each step.
+
+        Raises:
+          SettingError: there is not so much memory.
+          NetworkError: the network gave what cannot be an evaluation.
+        """
+        while len(self):
+            with _memory_for(len(self), self.settings):
+                games = self.step()
+            self.collector.check()
+            self._watcher.stepped(self)
+            yield games
+
     @torch.no_grad()
     def step(self) -> list[GameRecord]:
         """Moves once in every game; returns the games that ended with it.
@@ -82,62 +114,44 @@ class GameBatch:
         temperature 0; where Blue does not, the move comes with the next step.
         """
         asks_swap = (self._plies == 1) & self.settings.swap & ~self._keeps_seat
-        tree = self._search(asks_swap)
+        temperature, value_weight = self._temperatures(asks_swap)
+        tree = build_search_tree_with_collection(
+            self._positions,
+            self.settings.search_widths,
+            temperature,
+            self.collector,
+            noise=gumbel_noise(self.settings.seed, self._ids, self._plies, self._positions.moves),
+            value_weight=value_weight,
+        )
         swaps = asks_swap & (tree.values < 0)
         self._keeps_seat = asks_swap & ~swaps
         moves = self._choose(tree)
-        self._log_ply(tree, moves, swaps)
+        self._log.write_search(self._positions, self._plies, tree, moves, swaps)
         self._positions = Positions.where(
             asks_swap, self._positions.swap(swaps), self._positions.play(moves)
         )
-        how = self._stop(tree.values)
+        ends = self._stop(tree.values)
         self._plies = self._plies + (~self._keeps_seat)
         self.searches += len(self)
         ended = self._positions.finished.nonzero()[:, 0]
         if not len(ended):
             return []
-        games = self._records(ended, how)
+        games = self._records(ended, ends)
         self._start_games(ended)
         return games
 
-    def _stop(self, values: Tensor) -> Tensor:
-        """Ends games as the stop rules have it; int64 `[S]`, index into `ENDS` of each ended one.
-
-        The values, float32 `[S]`, are those of the search that has just moved.
-        """
-        settings, how = self.settings, torch.zeros_like(self._plies)
-        ended = self._positions.finished
-        if RESIGN in settings.stop:
-            slots = torch.arange(len(self), device=self.device)
-            before = self._log.fields["values"][slots, (self._plies - 1).clamp(min=0)]
-            gives_up = resigned(values, before, self._plies, settings.resign_threshold)
-            goes_on = played_on(settings.seed, self._ids, settings.resign_played_on)
-            how = how.masked_fill(gives_up & ~goes_on & ~ended, ENDS.index(RESIGN))
-        if PROVEN in settings.stop:
-            proven = opponent_has_won(self._positions) & ~self._keeps_seat & (self._plies > 0)
-            how = how.masked_fill(proven & ~ended, ENDS.index(PROVEN))
-        self._positions = self._positions.retire(how > 0)
-        return how
-
-    def _search(self, asks_swap: Tensor) -> SearchTree:
+    def _temperatures(self, asks_swap: Tensor) -> tuple[Tensor, Tensor]:
+        """float64 `[S]` each: the temperature of every game's search, and the value's weight."""
         settings = self.settings
         if settings.temperature is None:
-            heat = scheduled_temperature(self._plies, settings.board_size)
+            temperature = scheduled_temperature(self._plies, settings.board_size)
         else:
-            heat = torch.full_like(self._plies, settings.temperature, dtype=torch.float64)
-        weight = torch.full_like(heat, settings.value_weight)
+            temperature = torch.full_like(self._plies, settings.temperature, dtype=torch.float64)
+        value_weight = torch.full_like(temperature, settings.value_weight)
         if settings.opening == "policy":
-            heat = heat.masked_fill(self._plies == 0, 1.0)
-            weight = weight.masked_fill(self._plies == 0, 0.0)
-        noise = gumbel_noise(settings.seed, self._ids, self._plies, self._positions.moves)
-        return build_search_tree_with_collection(
-            self._positions,
-            settings.search_widths,
-            heat.masked_fill(asks_swap, 0.0),
-            self.collector,
-            noise=noise,
-            value_weight=weight,
-        )
+            temperature = temperature.masked_fill(self._plies == 0, 1.0)
+            value_weight = value_weight.masked_fill(self._plies == 0, 0.0)
+        return temperature.masked_fill(asks_swap, 0.0), value_weight
 
     def _choose(self, tree: SearchTree) -> Tensor:
         """int64 `[S]`: the moves to play, as their movers see them."""
@@ -146,52 +160,34 @@ class GameBatch:
             return torch.where(self._plies == 0, fair, tree.chosen)
         return tree.chosen
 
-    def _log_ply(self, tree: SearchTree, moves: Tensor, swaps: Tensor) -> None:
-        candidates, on_board = tree.candidates, self._positions.to_board_cells
-        entries = self._log.fields["policy_cells"].shape[2]
-        best = top_moves(tree.improved_policy, self._positions.legal_moves(), entries)
-        shares = tree.improved_policy.gather(1, best)
-        used = (shares > 0) & ~swaps[:, None]
-        rest = (exact_sum(tree.improved_policy) - exact_sum(shares)).clamp(min=0.0)
-        absent = ~candidates.legal
-        self._log.write(
-            torch.arange(len(self), device=moves.device),
-            self._plies,
-            {
-                "moves": on_board(moves).masked_fill(swaps, SWAP),
-                "search": torch.ones_like(moves),
-                "values": tree.values,
-                "preferred": on_board(tree.preferred),
-                "candidate_cells": on_board(candidates.cells).masked_fill(absent, NO_CELL),
-                "candidate_priors": candidates.log_priors.exp(),
-                "candidate_values": tree.q.masked_fill(absent, 0.0),
-                "policy_cells": on_board(best).masked_fill(~used, NO_CELL),
-                "policy_probabilities": shares.masked_fill(~used, 0.0),
-                "policy_rest": rest.masked_fill(swaps, 0.0),
-            },
-        )
+    def _stop(self, values: Tensor) -> Tensor:
+        """Ends games by the stop rules; int64 `[S]`, index into `ENDS` of each ended one.
 
-    def _records(self, slots: Tensor, how: Tensor) -> list[GameRecord]:
-        """The records of the finished games in these slots (int64 `[K]`); `how` is of all slots."""
+        The values, float32 `[S]`, are those of the search that has just moved.
+        """
+        settings, ends = self.settings, torch.zeros_like(self._plies)
+        ended = self._positions.finished
+        if RESIGN in settings.stop:
+            before = self._log.values_before(self._plies)
+            gives_up = resigned(values, before, self._plies, settings.resign_threshold)
+            goes_on = played_on(settings.seed, self._ids, settings.resign_played_on)
+            ends = ends.masked_fill(gives_up & ~goes_on & ~ended, ENDS.index(RESIGN))
+        if PROVEN in settings.stop:
+            proven = opponent_has_won(self._positions) & ~self._keeps_seat & (self._plies > 0)
+            ends = ends.masked_fill(proven & ~ended, ENDS.index(PROVEN))
+        self._positions = self._positions.retire(ends > 0)
+        return ends
+
+    def _records(self, slots: Tensor, ends: Tensor) -> list[GameRecord]:
+        """The records of the finished games in these slots (int64 `[K]`)."""
         ended = {
             "ids": self._ids,
             "plies": self._plies,
             "winners": self._positions.winner(),
-            "ends": how,
+            "ends": ends,
         }
-        fields = self._log.take(slots, ended)
-        games = zip(*(fields.pop(name).tolist() for name in ended), strict=True)
-        return [
-            GameRecord(
-                game_id=game_id,
-                board_size=self.settings.board_size,
-                winner=winner,
-                end=ENDS[end],
-                network=self.network,
-                **{name: field[row, :plies].copy() for name, field in fields.items()},
-            )
-            for row, (game_id, plies, winner, end) in enumerate(games)
-        ]
+        size, network = self.settings.board_size, self._network
+        return self._log.records(slots, ended, board_size=size, network=network)
 
     def _start_games(self, slots: Tensor) -> None:
         """Puts the next games into free slots (int64 `[K]`), and drops the slots left over."""
@@ -206,7 +202,7 @@ class GameBatch:
             self._drop(spare)
 
     def _play_opening(self, slots: Tensor, ids: Tensor) -> None:
-        """Starts new games in slots (int64 `[K]`, K ≥ 1): plays and logs the plies nobody chooses.
+        """Starts new games in slots (int64 `[K]`, K ≥ 1): the plies that nobody chooses.
 
         Their ids, int64 `[K]`, are on the host, which so knows how many plies that are.
         """
@@ -218,14 +214,8 @@ class GameBatch:
             going = slots[to_device((wanted > ply).nonzero()[:, 0], self.device)]
             before = self._positions[going]
             cells = random_cells(settings.seed, self._ids[going], ply, before)
-            self._log_random(going, ply, before.to_board_cells(cells))
+            self._log.write_unsearched(going, ply, before.to_board_cells(cells))
             self._positions = self._positions.put(going, before.play(cells))
-
-    def _log_random(self, slots: Tensor, ply: int, cells: Tensor) -> None:
-        """Logs board cells played without a search; the other fields of that ply are empty."""
-        cell_rows = ("preferred", "candidate_cells", "policy_cells")
-        empty = {name: NO_CELL if name in cell_rows else 0 for name in self._log.fields}
-        self._log.write(slots, torch.full_like(slots, ply), empty | {"moves": cells})
 
     def _drop(self, slots: Tensor) -> None:
         stays = torch.ones(len(self), dtype=torch.bool, device=slots.device)
@@ -234,3 +224,17 @@ class GameBatch:
         self._positions, self._ids = self._positions[kept], self._ids[kept]
         self._plies, self._keeps_seat = self._plies[kept], self._keeps_seat[kept]
         self._log.keep(kept)
+
+
+@contextmanager
+def _memory_for(slots: int, settings: SelfPlaySettings) -> Iterator[None]:
+    """Says what takes so much memory where it does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        widths = ",".join(map(str, settings.search_widths))
+        raise SettingError(
+            f"out of memory with {slots} games in flight and search widths {widths}"
+        ) from error

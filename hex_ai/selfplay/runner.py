@@ -1,10 +1,10 @@
-"""Runner side by side: the same games from one lane, or from several threads that share a model."""
+"""Runs batches of games: one, or several in threads that share a model. The games are the same."""
 
 import ctypes
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable
+from contextlib import suppress
 
 import torch
 
@@ -12,26 +12,15 @@ from hex_ai.errors import SettingError
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.global_collector import GlobalPositionCollector
 from hex_ai.inference.position_collector import Collector, Evaluator, PositionCollector
-from hex_ai.inference.runtimes import out_of_memory
-from hex_ai.selfplay.game_batch import GameBatch
+from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
 from hex_ai.selfplay.settings import SelfPlaySettings
 
 # Far beyond use, but such that every count up to here fails, if at all, with a clear line.
 _MOST = {"games in flight": 2**24, "workers": 1024, "batch size": 2**40}
 
 
-# What a lane's thread passes on: games that ended, the error that stopped it, or None at its end.
+# What a thread passes on: games that ended, the error that stopped it, or None at its end.
 Result = list[GameRecord] | BaseException | None
-
-
-class StepWatcher:
-    """Is told how lanes get on, in the thread that runs them. This one does nothing with it."""
-
-    def started(self, lane: GameBatch) -> None:
-        """Called once for each lane, before its first step."""
-
-    def stepped(self, lane: GameBatch) -> None:
-        """Called after each step of a lane. An exception stops the play."""
 
 
 class GameIds:
@@ -50,13 +39,13 @@ class GameIds:
 
 
 class Runner:
-    """Plays games in one lane, or in several at once that share a model.
+    """Plays games in one batch, or in several at once that share a model.
 
     Args:
       model: evaluates positions on `device`.
       settings: what decides the games.
-      games_in_flight: in all lanes together, at least 1.
-      workers: lanes; more than one run in threads over a `GlobalPositionCollector`.
+      games_in_flight: in all batches together, at least 1.
+      workers: batches; more than one run in threads over a `GlobalPositionCollector`.
       batched: false asks the model about one position at a time.
       batch_size, max_batch_delay_ms: see `GlobalPositionCollector`.
       device: where positions live.
@@ -89,54 +78,36 @@ class Runner:
         self.model, self.settings = model, settings
         self.games_in_flight, self.workers = games_in_flight, min(workers, games_in_flight)
         self.batched, self.batch_size, self.delay = batched, batch_size, max_batch_delay_ms
-        self.device, self.network = torch.device(device), network
-        self.watcher = watcher or StepWatcher()
-        self.searches = 0
+        self.device, self.network, self.watcher = torch.device(device), network, watcher
+        self._batches: list[GameBatch] = []
+
+    @property
+    def searches(self) -> int:
+        """Positions searched since `play` was called last."""
+        return sum(batch.searches for batch in self._batches)
 
     def play(self, ids: Iterable[int]) -> Generator[list[GameRecord], None, None]:
-        """Yields games as they end, a few at a time. Closing the iterator stops the play.
+        """Plays games; yields them as they end, a few at a time. Closing the iterator stops it.
 
         Raises:
-          HexAIError: whatever stopped a lane; nobody is left waiting.
+          HexAIError: whatever stopped a batch; nobody is left waiting.
         """
-        shared = GameIds(ids)
-        if self.workers == 1:
-            collector = PositionCollector(self.model, None if self.batched else 1)
-            yield from self._play_lane(collector, shared, self.games_in_flight)
-        else:
-            yield from self._play_threads(shared)
+        self._batches = []
+        if self.workers > 1:
+            return self._play_in_threads(GameIds(ids))
+        collector = PositionCollector(self.model, None if self.batched else 1)
+        return self._batch(collector, iter(ids), self.games_in_flight).play()
 
-    def _play_lane(
-        self, collector: Collector, ids: GameIds, slots: int
-    ) -> Generator[list[GameRecord], None, None]:
-        with self._room_for(slots):
-            lane = GameBatch(self.settings, collector, ids, slots, self.device, self.network)
-        self.watcher.started(lane)
-        while len(lane):
-            before = lane.searches
-            with self._room_for(slots):
-                games = lane.step()
-            self.model.check()
-            self.searches += lane.searches - before
-            self.watcher.stepped(lane)
-            yield games
+    def _batch(self, collector: Collector, ids: Iterable[int], slots: int) -> GameBatch:
+        batch = GameBatch(
+            self.settings, collector, iter(ids), slots, self.device, self.network, self.watcher
+        )
+        self._batches.append(batch)
+        return batch
 
-    @contextmanager
-    def _room_for(self, slots: int) -> Iterator[None]:
-        """Says what takes so much memory where it does not suffice."""
-        try:
-            yield
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            widths = ",".join(map(str, self.settings.search_widths))
-            raise SettingError(
-                f"out of memory with {slots} games in flight and search widths {widths}"
-            ) from error
-
-    def _play_threads(self, ids: GameIds) -> Generator[list[GameRecord], None, None]:
-        """One thread a lane; this one passes on what they finish and the first error."""
-        # Bounded: if nobody takes the games, the lanes wait.
+    def _play_in_threads(self, ids: GameIds) -> Generator[list[GameRecord], None, None]:
+        """One thread a batch; this one passes on what they finish and the first error."""
+        # Bounded: if nobody takes the games, the threads wait.
         results: queue.Queue[Result] = queue.Queue(4 * self.workers)
         stopping = threading.Event()
 
@@ -147,12 +118,12 @@ class Runner:
                     return
 
         def work(slots: int) -> None:
-            # A lane's operations are small. With a team of threads for each of them it would keep
-            # the processor from the network.
+            # The operations of a batch of games are small. With a team of OpenMP threads for each
+            # of them, it would keep the processor from the network.
             torch.set_num_threads(1)
             try:
                 with collector.worker():
-                    for games in self._play_lane(collector, ids, slots):
+                    for games in self._batch(collector, ids, slots).play():
                         put(games)
                         if stopping.is_set():
                             break

@@ -3,17 +3,16 @@
     positions of all games ─► search ─► chosen moves ─► play ─► finished games ─► store
 
 The four ways to evaluate differ only in the collector and in how many games are in flight:
-individual (one position at a time), batched (one game, one batch a level), cross-game (all games of
-one lane, one batch a level), pipelined (several lanes, each in a thread of its own).
+individual (one position at a time), batched (one game, one batch a level), cross-game (all games in
+flight, one batch a level), pipelined (several batches of games, each in a thread of its own).
 """
 
 import copy
 import time
-from collections import deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,15 @@ from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.game.records import SCHEMA_VERSION, GameRecord
 from hex_ai.inference.inference_plan import InferencePlan, resolve_device
+from hex_ai.inference.inference_stats import ratio
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.tuning import plan_for
 from hex_ai.network.architecture import architecture_of, config_of
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
-from hex_ai.selfplay.runner import Runner, StepWatcher
+from hex_ai.selfplay.game_batch import StepWatcher
+from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.selfplay.shard_writer import ShardWriter
 from hex_ai.store.run_folder import (
     RUN_FORMAT,
     RUN_VERSION,
@@ -44,13 +46,6 @@ from hex_ai.store.run_folder import (
 # several times over, few enough that the first games end soon.
 DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "cuda": 8192}
 
-# A shard is closed once it has this many games, or its first game is this many seconds old.
-SHARD_GAMES = 256
-SHARD_SECONDS = 5.0
-
-# Play waits for the disk when more shards than this wait for it.
-MOST_SHARDS = 4
-
 
 class SelfPlayEngine:
     """Plays games of one network against itself.
@@ -61,7 +56,7 @@ class SelfPlayEngine:
       use_batched_inference: false asks the network about one position at a time, in batches of 1
         and without a cache: the baseline to compare with.
       games_in_flight: games that share batches; by default `DEFAULT_GAMES_IN_FLIGHT`.
-      num_workers: lanes; with two or more, collection and inference overlap.
+      num_workers: threads that play; with two or more, collection and inference overlap.
       batch_size, max_batch_delay_ms: when the shared collector of several workers starts a batch.
       cache_size: evaluations remembered, 0 for none.
       deduplicate: answer equal positions of a batch once.
@@ -71,18 +66,18 @@ class SelfPlayEngine:
       plan: an inference plan to use instead of what device, precision and runtime ask for.
       output_dir: folder to store games in; without it they are only yielded.
       resume: go on with the run in `output_dir`, under the inference plan noted there.
-      watcher: is told of every step of every lane.
+      watcher: is told of every step.
       settings: fields of `SelfPlaySettings`, which decide the games: `board_size=11`, `seed=7`, …
 
     Attributes:
       settings: what decides the games.
       network: digest, architecture and settings of the network.
       inference: evaluates positions.
-      lanes: play the games.
+      runner: plays the games.
 
     Raises:
       CheckpointError: the checkpoint cannot be used.
-      SettingError: settings that cannot be meant.
+      SettingError: invalid settings.
       StoreError: the run in `output_dir` cannot be resumed.
     """
 
@@ -129,7 +124,7 @@ class SelfPlayEngine:
         self.inference = ModelInference(
             network, plan, cache_size=cache_size, deduplicate=deduplicate
         )
-        self.lanes = Runner(
+        self.runner = Runner(
             self.inference,
             self.settings,
             games_in_flight=games_in_flight,
@@ -159,21 +154,21 @@ class SelfPlayEngine:
         if num_games < 0 or first_game < 0 or first_game + num_games > 2**63:
             raise SettingError(f"{num_games} games from number {first_game} on cannot be played")
         self.prepare()
-        ids = range(first_game, first_game + num_games)
-        self.totals, self.lanes.searches = GameTotals(), 0
+        ids: Iterable[int] = range(first_game, first_game + num_games)
+        self.totals, writer = GameTotals(), None
         self.inference.reset_stats()
-        games = (
-            self._generate(ids)
-            if self.output_dir is None
-            else self._generate_stored(self.output_dir, ids)
-        )
-        with closing(games):
-            try:
-                for game in games:
+        with ExitStack() as stack:
+            stack.callback(self.totals.stop_clock)
+            if self.output_dir is not None:
+                description = self.run_description()
+                store = GameStore(self.output_dir, description, resume=self._resume)
+                writer = stack.enter_context(ShardWriter(stack.enter_context(store)))
+                ids = store.missing(range(first_game, first_game + num_games))
+            batches = stack.enter_context(closing(self.runner.play(ids)))
+            for games in chain(batches, (None,)):  # None: no more will come
+                for game in writer.stored_after(games) if writer else games or ():
                     self.totals.add(game)
                     yield game
-            finally:
-                self.totals.ended = time.monotonic()
 
     def prepare(self) -> InferencePlan:
         """Loads, compiles and compares what the plan names, so that play can start at once."""
@@ -188,20 +183,20 @@ class SelfPlayEngine:
     def get_performance_stats(self) -> dict[str, Any]:
         """Counts and rates since games were last asked for; see docs/bench.md for each."""
         stats = self.inference.get_performance_stats()
-        searches, seconds = self.lanes.searches, self.totals.seconds
+        searches, seconds = self.runner.searches, self.totals.seconds
         return stats | {
             "games": self.totals.games,
             "moves": self.totals.moves,
             "searched_moves": searches,
             "seconds": seconds,
-            "mean_game_length": _ratio(self.totals.moves, self.totals.games),
-            "games_per_s": _ratio(self.totals.games, seconds),
-            "moves_per_s": _ratio(searches, seconds),
-            "requests_per_s": _ratio(stats["requests"], seconds),
-            "evaluations_per_s": _ratio(stats["evaluations"], seconds),
-            "network_calls_per_move": _ratio(stats["network_calls"], searches),
-            "network_share": _ratio(stats["network_seconds"], seconds),
-            "device_utilization": device_utilization(self.lanes.device),
+            "mean_game_length": ratio(self.totals.moves, self.totals.games),
+            "games_per_s": ratio(self.totals.games, seconds),
+            "moves_per_s": ratio(searches, seconds),
+            "requests_per_s": ratio(stats["requests"], seconds),
+            "evaluations_per_s": ratio(stats["evaluations"], seconds),
+            "network_calls_per_move": ratio(stats["network_calls"], searches),
+            "network_share": ratio(stats["network_seconds"], seconds),
+            "device_utilization": device_utilization(self.runner.device),
         }
 
     def stored_games(self) -> Iterator[GameRecord]:
@@ -252,74 +247,6 @@ class SelfPlayEngine:
                     f"{self.output_dir}: {name} is {before!r} in this run, not {value!r}"
                 )
 
-    def _generate(self, ids: range) -> Generator[GameRecord, None, None]:
-        with closing(self.lanes.play(ids)) as batches:
-            for games in batches:
-                yield from games
-
-    def _generate_stored(self, folder: Path, ids: range) -> Generator[GameRecord, None, None]:
-        """Plays what the folder lacks of `ids`; yields games once their shard is closed."""
-        with (
-            GameStore(folder, self.run_description(), resume=self._resume) as store,
-            closing(self.lanes.play(store.missing(ids))) as batches,
-            _Writer(store) as writer,
-        ):
-            for games in batches:
-                writer.add(games)
-                yield from writer.stored()
-            writer.finish()
-            yield from writer.stored()
-
-
-class _Writer:
-    """Stores finished games in a thread of its own, a shard at a time, while play goes on.
-
-    When its block ends, however it ends, it waits until all that it was given is stored.
-    """
-
-    def __init__(self, store: GameStore) -> None:
-        self._store = store
-        self._thread = ThreadPoolExecutor(1, "hex-ai store")
-        self._waiting: list[GameRecord] = []
-        self._since = 0.0
-        self._under_way: deque[Future[list[GameRecord]]] = deque()
-
-    def __enter__(self) -> "_Writer":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._thread:
-            self.finish()
-
-    def add(self, games: list[GameRecord]) -> None:
-        """Takes finished games, and stores them once they fill a shard or have waited long."""
-        if games and not self._waiting:
-            self._since = time.monotonic()
-        self._waiting += games
-        aged = bool(self._waiting) and time.monotonic() - self._since >= SHARD_SECONDS
-        if aged or len(self._waiting) >= SHARD_GAMES:
-            self._close_shard()
-
-    def stored(self) -> Iterator[GameRecord]:
-        """The games stored since the last call. Raises `StoreError` if a shard could not be."""
-        while self._under_way and (self._under_way[0].done() or len(self._under_way) > MOST_SHARDS):
-            yield from self._under_way.popleft().result()
-
-    def finish(self) -> None:
-        """Waits until all games are stored. Raises `StoreError` if some could not be."""
-        self._close_shard()
-        for shard in self._under_way:
-            shard.result()
-
-    def _close_shard(self) -> None:
-        games, self._waiting = self._waiting, []
-        if games:
-            self._under_way.append(self._thread.submit(self._write, games))
-
-    def _write(self, games: list[GameRecord]) -> list[GameRecord]:
-        self._store.write(games)
-        return games
-
 
 @dataclass
 class GameTotals:
@@ -334,6 +261,10 @@ class GameTotals:
         """Counts one game in."""
         self.games += 1
         self.moves += len(game.moves)
+
+    def stop_clock(self) -> None:
+        """No more games are expected."""
+        self.ended = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -373,7 +304,3 @@ def _description(network: nn.Module) -> dict[str, Any]:
 
 def _load(path: str | Path | None) -> nn.Module:
     return load_checkpoint(path if path is not None else default_model_path()).network
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None

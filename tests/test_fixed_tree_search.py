@@ -341,14 +341,14 @@ def test_widths_up_to_the_limits_are_kept_as_a_tuple() -> None:
 def test_a_temperature_wants_noise_and_is_not_negative(
     temperature: float | tuple[float, ...], device: torch.device
 ) -> None:
-    heat, roots = torch.tensor(temperature), Positions.empty(2, 3, device)
+    temperatures, roots = torch.tensor(temperature), Positions.empty(2, 3, device)
     build_search_tree_with_collection(roots, (2,), 0, PositionCollector(Uniform()))
     with pytest.raises(SettingError):
-        build_search_tree_with_collection(roots, (2,), heat, PositionCollector(Uniform()))
-    if bool((heat < 0).any()):
+        build_search_tree_with_collection(roots, (2,), temperatures, PositionCollector(Uniform()))
+    if bool((temperatures < 0).any()):
         with pytest.raises(SettingError):
             build_search_tree_with_collection(
-                roots, (2,), heat, PositionCollector(Uniform()), noise=torch.zeros(2, 9)
+                roots, (2,), temperatures, PositionCollector(Uniform()), noise=torch.zeros(2, 9)
             )
 
 

@@ -63,10 +63,10 @@ def test_a_ply_without_a_finished_game_reads_once_more(savings: bool) -> None:
     """To learn that none has finished; and once for the soundness of all evaluations."""
     asked = model(1000 * savings, savings)
     settings, cpu = SelfPlaySettings(5, (3, 2)), torch.device("cpu")
-    lane = GameBatch(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
+    batch = GameBatch(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
     for _ in range(5):
         with ReadCounter() as counter:
-            games = lane.step()
+            games = batch.step()
             asked.check()
         assert not games
         assert counter.reads == 2 + 3 * savings
@@ -117,8 +117,10 @@ def test_every_tensor_of_a_search_lives_on_the_device(widths: tuple[int, ...]) -
     with OneDevice("meta"), CopyCounter() as counter:
         ids = torch.arange(20, device=META)
         noise = gumbel_noise(1, ids, torch.zeros_like(ids), 25)
-        heat = torch.ones(20, device=META)
-        tree = build_search_tree_with_collection(roots, widths, heat, collector, noise=noise)
+        temperatures = torch.ones(20, device=META)
+        tree = build_search_tree_with_collection(
+            roots, widths, temperatures, collector, noise=noise
+        )
         played = roots.play(tree.chosen)
     assert played.device == tree.improved_policy.device == META
     assert counter.copies == 0
@@ -140,31 +142,31 @@ def test_every_tensor_of_a_network_lives_on_the_device(network: nn.Module) -> No
 def test_every_tensor_of_a_ply_lives_on_the_device(opening: str, stop: tuple[str, ...]) -> None:
     """Up to the one read of a ply, which tells what games have ended."""
     settings = SelfPlaySettings(5, (3, 2), opening=opening, stop=stop)
-    lane = GameBatch(settings, PositionCollector(on_meta()), iter(range(20)), 20, META, "")
-    make_tables(lane._positions)
+    batch = GameBatch(settings, PositionCollector(on_meta()), iter(range(20)), 20, META, "")
+    make_tables(batch._positions)
     with OneDevice("meta"), CopyCounter() as counter:
         with pytest.raises(NotImplementedError, match="nonzero"):
-            lane.step()
-        assert lane.searches == 20
+            batch.step()
+        assert batch.searches == 20
     assert counter.copies == 0
 
 
 @pytest.mark.parametrize("opening", OPENINGS)
 def test_new_games_are_started_without_a_read(opening: str) -> None:
     settings = SelfPlaySettings(5, (3, 2), opening=opening)
-    lane = GameBatch(settings, PositionCollector(on_meta()), iter(range(40)), 20, META, "")
-    lane._start_games(torch.arange(20, device=META))
-    assert len(lane) == 20
+    batch = GameBatch(settings, PositionCollector(on_meta()), iter(range(40)), 20, META, "")
+    batch._start_games(torch.arange(20, device=META))
+    assert len(batch) == 20
 
 
 @pytest.mark.parametrize("savings", [False, True])
 def test_nothing_of_a_ply_is_made_of_numbers_of_the_host(savings: bool) -> None:
     asked = model(1000 * savings, savings)
     settings, cpu = SelfPlaySettings(5, (3, 2), stop=STOPS), torch.device("cpu")
-    lane = GameBatch(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
-    lane.step()
+    batch = GameBatch(settings, PositionCollector(asked), iter(range(20)), 20, cpu, "")
+    batch.step()
     with CopyCounter() as counter:
-        assert not lane.step()
+        assert not batch.step()
     assert counter.copies == 0
 
 
@@ -197,14 +199,14 @@ def test_a_gpu_is_waited_for_no_more_often_than_was_counted(opening: str) -> Non
     """By torch's own alarm. A ply with finished games copies them to the host as well."""
     asked = model(0, False, "cuda")
     settings, gpu = SelfPlaySettings(5, (3, 2), opening=opening), torch.device("cuda")
-    lane = GameBatch(settings, PositionCollector(asked), iter(range(400)), 20, gpu, "")
-    lane.step()
+    batch = GameBatch(settings, PositionCollector(asked), iter(range(400)), 20, gpu, "")
+    batch.step()
     torch.cuda.set_sync_debug_mode("warn")
     try:
         for _ in range(30):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                ended = lane.step()
+                ended = batch.step()
             waits = [str(each.message) for each in caught if "synchronizing" in str(each.message)]
             assert len(waits) <= 1 + bool(ended), waits
     finally:

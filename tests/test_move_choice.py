@@ -154,8 +154,8 @@ def test_candidates_are_drawn_from_the_policy(temperature: float, device: torch.
     prior = log_priors(logits[None], legal[None])
     ids = torch.arange(games, device=device)
     noise = gumbel_noise(11, ids, torch.full_like(ids, 4), 7)
-    heat = torch.full((games,), temperature, dtype=torch.float64, device=device)
-    pairs = choose_candidates(prior.expand(games, -1), noise, heat, 2).cells
+    temperatures = torch.full((games,), temperature, dtype=torch.float64, device=device)
+    pairs = choose_candidates(prior.expand(games, -1), noise, temperatures, 2).cells
     p = (prior[0] / temperature).softmax(0).cpu()
     chances = p[:, None] * p / (1 - p[:, None])
     possible = (legal[:, None] & legal).cpu() & ~torch.eye(7, dtype=torch.bool)
@@ -192,12 +192,12 @@ CASES = [(4, 1), (4, 3), (9, 9), (25, 5), (121, 8), (361, 100)]
 def test_candidates_agree_with_naive_sorting(moves: int, width: int, device: torch.device) -> None:
     """Higher score first, then higher prior, then lower cell; with noise and without."""
     prior, noise = (part.to(device) for part in scores_of_cases(60, moves, moves))
-    heat = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64, device=device).repeat(20)
+    temperatures = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64, device=device).repeat(20)
     for draws in (noise, None):
-        found = choose_candidates(prior, draws, heat, width)
+        found = choose_candidates(prior, draws, temperatures, width)
         for field in (found.cells, found.legal, found.log_priors, found.scores, found.ranks):
             assert field.shape == (60, width)
-        scores = prior if draws is None else prior + heat[:, None] * draws
+        scores = prior if draws is None else prior + temperatures[:, None] * draws
         for row, (logs, total) in enumerate(zip(prior.tolist(), scores.tolist(), strict=True)):
             ranked = by_prior(logs)
             want = sorted(ranked, key=lambda cell: (-total[cell], ranked.index(cell)))[:width]
@@ -238,8 +238,8 @@ def candidates_with_values(
     """Log priors that sum to 1, candidates with noise, and q in halves; NaN where masked."""
     prior, noise = (part.to(device) for part in scores_of_cases(60, moves, moves + 1))
     prior = prior.log_softmax(1)
-    heat = torch.full((60,), 0.5, dtype=torch.float64, device=device)
-    found = choose_candidates(prior, noise, heat, width)
+    temperatures = torch.full((60,), 0.5, dtype=torch.float64, device=device)
+    found = choose_candidates(prior, noise, temperatures, width)
     q = torch.randint(-2, 3, (60, width), generator=seeded(moves)).to(device) / 2
     q[::3] *= -1
     return prior, found, q.masked_fill(~found.legal, math.nan)

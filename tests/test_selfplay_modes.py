@@ -88,9 +88,9 @@ def play(
     toy: Toy, settings: SelfPlaySettings, ids: Iterable[int], device: torch.device, **mode: Any
 ) -> list[GameRecord]:
     """The games of a run, by id."""
-    lanes = Runner(toy, settings, device=device, network="toy", **mode)
-    games = [game for some in lanes.play(ids) for game in some]
-    assert lanes.searches == sum(searches(game, settings) for game in games)
+    runner = Runner(toy, settings, device=device, network="toy", **mode)
+    games = [game for some in runner.play(ids) for game in some]
+    assert runner.searches == sum(searches(game, settings) for game in games)
     return sorted(games, key=lambda game: game.game_id)
 
 
@@ -207,7 +207,7 @@ def chosen_of(slow: SlowSearch, fair: bool) -> int:
 
 
 def temperature_at(ply: int, settings: SelfPlaySettings) -> tuple[float, float]:
-    """Temperature and value weight of a ply, as SPEC.md has them."""
+    """Temperature and value weight of a ply, as docs/search.md has them."""
     if ply == 0 and settings.opening == "policy":
         return 1.0, 0.0
     if settings.temperature is not None:
@@ -234,10 +234,10 @@ def replay(game: GameRecord, settings: SelfPlaySettings, toy: Toy) -> None:
                 check_no_policy(game, ply)
                 board = board.swap()
                 continue
-        heat, weight = temperature_at(ply, settings)
+        temperatures, weight = temperature_at(ply, settings)
         key = torch.tensor([game.game_id]), torch.tensor([ply])
         noise = gumbel_noise(settings.seed, *key, size**2)[0].tolist()
-        slow = slow_search(board, settings.search_widths, toy.slow, noise, heat, weight)
+        slow = slow_search(board, settings.search_widths, toy.slow, noise, temperatures, weight)
         check_search(game, ply, board, toy, slow)
         check_policy(game, ply, board, slow)
         chosen = chosen_of(slow, ply == 0 and settings.opening == "empty" and settings.swap)
@@ -352,11 +352,11 @@ def test_batches_are_as_large_as_the_mode_makes_them(device: torch.device) -> No
 def test_a_lane_refills_its_slots_at_once_and_drops_those_left_over(device: torch.device) -> None:
     ids = GameIds(iter(range(10)))
     collector = PositionCollector(Hashed(2))
-    lane = GameBatch(SelfPlaySettings(3, (2, 2)), collector, ids, 4, device, "toy")
+    batch = GameBatch(SelfPlaySettings(3, (2, 2)), collector, ids, 4, device, "toy")
     finished: list[int] = []
-    while len(lane):
-        assert len(lane) == min(4, 10 - len(finished))
-        finished += [game.game_id for game in lane.step()]
+    while len(batch):
+        assert len(batch) == min(4, 10 - len(finished))
+        finished += [game.game_id for game in batch.step()]
     assert sorted(finished) == list(range(10))
     assert len(GameBatch(SelfPlaySettings(3), collector, ids, 4, device, "toy")) == 0
 
@@ -365,12 +365,12 @@ def test_a_lane_refills_its_slots_at_once_and_drops_those_left_over(device: torc
 def test_play_may_be_closed_early_and_no_games_are_no_error(
     workers: int, device: torch.device
 ) -> None:
-    lanes = Runner(
+    runner = Runner(
         Hashed(2), SelfPlaySettings(3), games_in_flight=4, workers=workers, device=device
     )
-    assert [game for some in lanes.play([]) for game in some] == []
+    assert [game for some in runner.play([]) for game in some] == []
     ids = itertools.count()
-    playing = lanes.play(ids)
+    playing = runner.play(ids)
     assert any(next(playing) for _ in range(200))
     playing.close()
     assert next(ids) < 2000
@@ -389,9 +389,9 @@ class Failing(Hashed):
 
 @pytest.mark.parametrize("mode", [{}, {"batched": False}, {"workers": 3}], ids=str)
 def test_an_error_of_the_model_ends_the_play(mode: dict[str, Any], device: torch.device) -> None:
-    lanes = Runner(Failing(), SelfPlaySettings(5), games_in_flight=6, device=device, **mode)
+    runner = Runner(Failing(), SelfPlaySettings(5), games_in_flight=6, device=device, **mode)
     with pytest.raises(ArithmeticError, match="fifty-first"):
-        list(lanes.play(itertools.count()))
+        list(runner.play(itertools.count()))
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ WHOLE = SelfPlaySettings(5, (3, 2), resign_threshold=0.4, resign_played_on=0.3)
 
 
 def play(settings: SelfPlaySettings, device: torch.device, **mode: Any) -> list[GameRecord]:
-    lanes = Runner(Hashed(2), settings, device=device, **{"games_in_flight": 40} | mode)
-    games = [game for some in lanes.play(range(80)) for game in some]
+    runner = Runner(Hashed(2), settings, device=device, **{"games_in_flight": 40} | mode)
+    games = [game for some in runner.play(range(80)) for game in some]
     return sorted(games, key=lambda game: game.game_id)
 
 

@@ -24,7 +24,7 @@ _EMPTY_BOARD = 0x486578
 class Oriented:
     """Positions rotated by 180°, where that gives the smaller key.
 
-    A position and its 180° turn are the same position: both players still join the same edges.
+    A position rotated by 180° is the same position: both players still join the same edges.
 
     Attributes:
       planes: uint8 `[B, 2, N + 2, N + 2]`, as a network shall see them.

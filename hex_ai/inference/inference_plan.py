@@ -1,4 +1,4 @@
-"""What fixes the bits of an evaluation besides position and weights: the inference plan."""
+"""The inference plan: what fixes the bits of an evaluation besides position and weights."""
 
 import logging
 import os
@@ -42,7 +42,7 @@ class InferencePlan:
       shapes: rows of the padded batches that the network is given, ascending.
       threads: of the processor, within one operation.
       torch_version: as torch reports it.
-      orientation: the rule by which a position or its 180° turn is shown to the network.
+      orientation: the rule by which a position is shown to the network as it is or rotated by 180°.
       numerics: the rule of arithmetic that `fix_numerics` sets.
     """
 

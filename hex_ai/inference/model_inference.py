@@ -45,7 +45,7 @@ MOST_AHEAD = 4
 
 
 class ModelInference:
-    """Evaluates batches of positions with one network, the fixed way of an inference plan.
+    """Evaluates batches of positions with one network, as an inference plan has it.
 
     Args:
       network: see `hex_ai.network.architecture`. It is taken over: put into evaluation mode, its
@@ -86,9 +86,9 @@ class ModelInference:
     def prepare(self, size: int) -> InferencePlan:
         """Runs every shape of the plan once for boards of `size`, and freezes the plan.
 
-        Compiles or records what is to be; where that fails, runs eager from then on and says so.
-        Then compares the shapes: those that give a position other bits than the largest are
-        dropped. Returns the plan that is then in force.
+        Compiles or records the network; where that fails, it runs eager from then on, with a
+        warning. Drops shapes that give a position other bits than the largest one gives. Returns
+        the plan that is then in force.
         """
         try:
             self._compare_shapes(size)

@@ -1,8 +1,7 @@
-"""Finding out how a machine runs a network best, and remembering it: `hex-ai tune`.
+"""Measures which plan runs a network fastest on a machine, and remembers it: `hex-ai tune`.
 
 A plan is remembered for a processor, a device, a number of threads, a version of torch and a shape
-of network. Nothing is chosen in mid-run: a run takes the remembered plan when it starts, or the
-default one, and writes it down.
+of network. A run takes the remembered plan, or the default one, when it starts, and keeps to it.
 """
 
 import copy
@@ -11,7 +10,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +45,7 @@ Rates = dict[int, float]
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was found.
-
-    Attributes:
-      plan: the best one.
-      rates: rows a second by batch size, for each runtime and precision tried.
-    """
+    """The best plan, and rows a second by batch size for each (runtime, precision) tried."""
 
     plan: InferencePlan
     rates: dict[tuple[str, str], Rates]
@@ -64,31 +58,34 @@ def tune(
     seconds: float,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Tuned:
-    """Measures the bare network in every way that this machine has.
+    """Measures the bare network under every runtime and precision that this machine has.
 
     Args:
       network: it is copied.
       device: where it shall run.
       board_size: N of the positions it is measured on.
-      seconds: for each batch size of each way.
-      tell: is called with a line about each way that begins.
+      seconds: for each batch size of each runtime and precision.
+      tell: is called with the runtime and precision that are measured next.
     """
+
+    def prepared(runtime: str, precision: str, shapes: Sequence[int]) -> ModelInference:
+        threads = torch.get_num_threads()
+        plan = InferencePlan(device.type, runtime, precision, tuple(shapes), threads)
+        inference = ModelInference(copy.deepcopy(network), plan)
+        inference.prepare(board_size)
+        return inference
+
     runtimes = ["eager" if device.type == "cpu" else "graph"] + ["compiled"] * has_compiler()
     precisions = ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",)
     rates: dict[tuple[str, str], Rates] = {}
     for runtime, precision in itertools.product(runtimes, precisions):
         tell(f"{runtime} {precision}")
-        plan = InferencePlan(
-            device.type, runtime, precision, SIZES[device.type], torch.get_num_threads()
-        )
-        inference = ModelInference(copy.deepcopy(network), plan)
-        way = inference.prepare(board_size).runtime, precision
-        if way not in rates:
-            rates[way] = _rates(inference, board_size, seconds)
-    runtime, precision = max(rates, key=lambda way: max(rates[way].values()))
-    shapes = _worthwhile(rates[runtime, precision])
-    plan = InferencePlan(device.type, runtime, precision, shapes, torch.get_num_threads())
-    return Tuned(ModelInference(copy.deepcopy(network), plan).prepare(board_size), rates)
+        inference = prepared(runtime, precision, SIZES[device.type])
+        kind = inference.plan.runtime, precision
+        if kind not in rates:
+            rates[kind] = _rates(inference, board_size, seconds)
+    best = max(rates, key=lambda kind: max(rates[kind].values()))
+    return Tuned(prepared(*best, _worthwhile(rates[best])).plan, rates)
 
 
 def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> InferencePlan:
@@ -114,7 +111,7 @@ def remember(network: nn.Module, device: torch.device, tuned: Tuned) -> Path:
     """
     machine = _machine(network, device)
     path = _path(machine)
-    rates = {" ".join(way): sizes for way, sizes in tuned.rates.items()}
+    rates = {" ".join(kind): sizes for kind, sizes in tuned.rates.items()}
     data = {"machine": machine, "plan": tuned.plan.to_json(), "rows_per_second": rates}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

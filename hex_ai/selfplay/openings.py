@@ -1,4 +1,4 @@
-"""How a game starts, how hot each ply is, and how the pie rule is used.
+"""How a game starts, the temperature of each ply, and the fairest first move.
 
 All draws are keyed by (seed, game id), so a game does not depend on those played beside it.
 """
@@ -42,7 +42,7 @@ def uniform_cells(seed: int, game_ids: Tensor, moves: int) -> Tensor:
 
 
 def random_plies(opening: str, seed: int, game_ids: Tensor, size: int) -> Tensor:
-    """int64 `[K]`: how many plies each game begins with that nobody chose; ids are int64 `[K]`.
+    """int64 `[K]`: number of random plies at the start of each game; ids are int64 `[K]`.
 
     At most 2 N - 2: with N - 1 stones nobody joins two edges.
     """

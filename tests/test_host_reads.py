@@ -121,8 +121,6 @@ def test_every_tensor_of_a_search_lives_on_the_device(widths: tuple[int, ...]) -
         tree = build_search_tree_with_collection(
             roots, widths, temperatures, collector, noise=noise
         )
-            roots, widths, temperatures, collector, noise=noise
-        )
         played = roots.play(tree.chosen)
     assert played.device == tree.improved_policy.device == META
     assert counter.copies == 0

@@ -103,18 +103,12 @@ class SelfPlayEngine:
         **settings: Any,
     ) -> None:
         self.settings = _settings(settings)
-        network = copy.deepcopy(model) if model else _load(model_path)
+        network = copy.deepcopy(model) if model is not None else _load(model_path)
         self.network = _description(network)
-        if resume and output_dir is None:
-            raise SettingError("resume wants the folder of the run: give it as --out or output_dir")
         self.output_dir = Path(output_dir) if output_dir is not None else None
-        if self.output_dir is not None and not resume:
-            require_no_run(self.output_dir)
         self._resume = resume
-        noted = self._noted_plan()
-        if noted is not None:
-            asked = {"device": device, "precision": precision, "runtime": runtime}
-            self._require_noted(noted, asked)
+        noted = self._noted_plan(device=device, precision=precision, runtime=runtime)
+        self._resumes_run = noted is not None
         plan = noted or plan or plan_for(network, device, runtime, precision)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
@@ -154,7 +148,8 @@ class SelfPlayEngine:
         if num_games < 0 or first_game < 0 or first_game + num_games > 2**63:
             raise SettingError(f"{num_games} games from number {first_game} on cannot be played")
         self.prepare()
-        ids: Iterable[int] = range(first_game, first_game + num_games)
+        asked = range(first_game, first_game + num_games)
+        missing: Iterable[int] = asked
         self.totals, writer = GameTotals(), None
         self.inference.reset_stats()
         with ExitStack() as stack:
@@ -163,8 +158,8 @@ class SelfPlayEngine:
                 description = self.run_description()
                 store = GameStore(self.output_dir, description, resume=self._resume)
                 writer = stack.enter_context(ShardWriter(stack.enter_context(store)))
-                ids = store.missing(range(first_game, first_game + num_games))
-            batches = stack.enter_context(closing(self.runner.play(ids)))
+                missing = store.missing(asked)
+            batches = stack.enter_context(closing(self.runner.play(missing)))
             for games in chain(batches, (None,)):  # None: no more will come
                 for game in writer.stored_after(games) if writer else games or ():
                     self.totals.add(game)
@@ -175,7 +170,7 @@ class SelfPlayEngine:
         if not self._prepared:
             wanted = self.inference.plan
             kept = self.inference.prepare(self.settings.board_size)
-            if self._noted_plan() is not None and kept != wanted:
+            if self._resumes_run and kept != wanted:
                 raise StoreError(f"{self.output_dir}: its inference plan cannot be kept here")
             self._prepared = True
         return self.inference.plan
@@ -206,10 +201,6 @@ class SelfPlayEngine:
 
     def run_description(self) -> dict[str, Any]:
         """What `run.json` says: everything that decides the games, and where it comes from."""
-        settings = asdict(self.settings)
-        for name in ("search_widths", "stop"):
-            settings[name] = list(settings[name])
-        settings["value_weight"] = str(self.settings.value_weight)
         return {
             "format": RUN_FORMAT,
             "version": RUN_VERSION,
@@ -217,35 +208,37 @@ class SelfPlayEngine:
             "package_version": __version__,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "network": self.network,
-            "settings": settings,
+            "settings": self.settings.to_json(),
             "plan": self.inference.plan.to_json(),
         }
 
-    def _noted_plan(self) -> InferencePlan | None:
-        """The plan of the run to be resumed, if there is one."""
-        run = read_run(self.output_dir) if self._resume and self.output_dir else None
+    def _noted_plan(self, **asked: str) -> InferencePlan | None:
+        """The plan of the run to be resumed, if there is one; it goes on under no other.
+
+        Args:
+          asked: `device`, `precision` and `runtime`; `auto` for that of the run.
+
+        Raises:
+          SettingError, StoreError: the run cannot be resumed, or one is there that is not to be.
+        """
+        folder = self.output_dir
+        if folder is None and self._resume:
+            raise SettingError("resume wants the folder of the run: give it as --out or output_dir")
+        if folder is not None and not self._resume:
+            require_no_run(folder)
+        run = read_run(folder) if folder is not None and self._resume else None
         if run is None:
             return None
         try:
             plan = InferencePlan.from_json(run["plan"])
             resolve_device(plan.device)
         except SettingError as error:
-            raise StoreError(f"{self.output_dir}/run.json: {error}") from error
-        if plan.torch_version != torch.__version__:
-            raise StoreError(
-                f"{self.output_dir}: was made with torch {plan.torch_version}, "
-                f"not {torch.__version__}"
-            )
+            raise StoreError(f"{folder}/run.json: {error}") from error
+        noted = asdict(plan)
+        for name, value in (asked | {"torch_version": str(torch.__version__)}).items():
+            if value not in ("auto", noted[name]):
+                raise StoreError(f"{folder}: {name} is {noted[name]!r} in this run, not {value!r}")
         return plan
-
-    def _require_noted(self, noted: InferencePlan, asked: dict[str, str]) -> None:
-        """A run goes on under the plan it began with; to ask for another is an error."""
-        for name, value in asked.items():
-            before = getattr(noted, name)
-            if value not in ("auto", before):
-                raise StoreError(
-                    f"{self.output_dir}: {name} is {before!r} in this run, not {value!r}"
-                )
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """What decides the games of a self-play run."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from hex_ai.errors import SettingError
 from hex_ai.game.records import MAX_SIZE, MIN_SIZE
@@ -54,3 +55,8 @@ class SelfPlaySettings:
         check_opening(self.opening)
         check_stop(self.stop, self.resign_threshold, self.resign_played_on)
         object.__setattr__(self, "search_widths", check_widths(self.search_widths))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, strings and lists, as `run.json` has them."""
+        lists = {"search_widths": list(self.search_widths), "stop": list(self.stop)}
+        return asdict(self) | lists | {"value_weight": str(self.value_weight)}

@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Iterator
-from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from slow_game import COLOURS, SlowGame
 
 from hex_ai.errors import NetworkError
 from hex_ai.game.positions import Positions
+from hex_ai.htp import chooser as chooser_module
 from hex_ai.htp.board import Board
 from hex_ai.htp.chooser import Choice, MoveChooser
 from hex_ai.htp.clock import Clock
@@ -245,25 +246,6 @@ def test_real_seconds_are_used_and_not_exceeded() -> None:
         assert 0.3 < time.monotonic() - started < 0.44 + 0.4
 
 
-class Searches:
-    """The searches that an engine begins, and how often each is advanced."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun, self.advanced = 0, 0
-        begin, advance = PuctSearch.__init__, PuctSearch.advance
-
-        def counted_begin(search: PuctSearch, *arguments: Any) -> None:
-            self.begun += 1
-            begin(search, *arguments)
-
-        def counted_advance(search: PuctSearch, moves: torch.Tensor) -> None:
-            self.advanced += 1
-            advance(search, moves)
-
-        monkeypatch.setattr(PuctSearch, "__init__", counted_begin)
-        monkeypatch.setattr(PuctSearch, "advance", counted_advance)
-
-
 @pytest.mark.parametrize(
     ("lines", "begun", "advanced"),
     [
@@ -284,22 +266,22 @@ class Searches:
     ],
 )
 def test_the_tree_is_kept_while_moves_follow_each_other(
-    lines: str, begun: int, advanced: int, monkeypatch: pytest.MonkeyPatch
+    lines: str, begun: int, advanced: int
 ) -> None:
-    rule = "pieces" if "swap" in lines else "off"
-    player, counts = Player(Hashed(2), 5, rule, seconds=0.02), Searches(monkeypatch)
-    for line in lines.split("; "):
-        free = [
-            cell_name(cell, player.engine.board.size) for cell in player.engine.board.empty_cells()
-        ]
-        player.ask(line.format(*free))
-    assert (counts.begun, counts.advanced) == (begun, advanced)
-    board = player.engine.board
-    if not board.winner:
-        player.ask("hexai-variation")
-        kept = player.engine._chooser._kept
-        assert kept
-        assert torch.equal(kept[1].positions.labels, board.position().labels)
+    player = Player(Hashed(2), 5, "pieces" if "swap" in lines else "off", seconds=0.02)
+    advance = PuctSearch.advance
+    with (
+        patch.object(chooser_module, "PuctSearch", wraps=PuctSearch) as begin_seen,
+        patch.object(PuctSearch, "advance", autospec=True, side_effect=advance) as advance_seen,
+    ):
+        for line in lines.split("; "):
+            board = player.engine.board
+            player.ask(line.format(*(cell_name(cell, board.size) for cell in board.empty_cells())))
+    assert (begin_seen.call_count, advance_seen.call_count) == (begun, advanced)
+    player.ask("hexai-variation")
+    kept = player.engine._chooser._kept
+    assert kept
+    assert torch.equal(kept[1].positions.labels, player.engine.board.position().labels)
 
 
 def test_a_tree_kept_after_a_failed_search_is_not_trusted() -> None:

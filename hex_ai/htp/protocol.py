@@ -79,10 +79,10 @@ class Session:
     def __init__(self, commands: Mapping[str, Command]) -> None:
         self.over = False
         self._commands: dict[str, Command] = {
-            "known_command": command(self._known_command, "a command"),
+            "known_command": command(lambda name: str(name in self._commands).lower(), "a command"),
             "list_commands": lambda _: "\n".join(sorted(self._commands)),
             "protocol_version": lambda _: PROTOCOL_VERSION,
-            "quit": lambda _: self._quit(),
+            "quit": self._quit,
             **commands,
         }
 
@@ -119,12 +119,9 @@ class Session:
             raise CommandError(f"unknown command: {request.name[:40] or 'none given'}")
         return self._commands[request.name](request.arguments)
 
-    def _quit(self) -> str:
+    def _quit(self, _: Arguments) -> str:
         self.over = True
         return ""
-
-    def _known_command(self, name: str) -> str:
-        return "true" if name in self._commands else "false"
 
 
 def command(run: Callable[..., str | None], *wanted: str, least: int | None = None) -> Command:

@@ -1,7 +1,6 @@
 """What an asker may change about the engine while it runs."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,17 +56,13 @@ class HtpSettings:
 
     def changed(self, name: str, text: str) -> "HtpSettings":
         """With another value of one setting, given as text. Raises `SettingError`."""
-        read: dict[str, Callable[[str], Any]] = {
-            "widths": parse_widths,
-            "swap": str.lower,
-            "seconds": lambda text: _number(name, text, float),
-            "level": lambda text: _number(name, text, int),
-        }
-        return replace(self, **{name: read[name](text)})
-
-
-def _number(name: str, text: str, kind: type[float]) -> float | None:
-    try:
-        return None if text.lower() == OFF else kind(text)
-    except ValueError as error:
-        raise SettingError(f"{name} {text[:20]!r} is neither a number nor {OFF!r}") from error
+        if name == "widths":
+            return replace(self, widths=parse_widths(text))
+        if name == "swap":
+            return replace(self, swap=text.lower())
+        kind = int if name == "level" else float
+        try:
+            changes: dict[str, Any] = {name: None if text.lower() == OFF else kind(text)}
+        except ValueError as error:
+            raise SettingError(f"{name} {text[:20]!r} is neither a number nor {OFF!r}") from error
+        return replace(self, **changes)

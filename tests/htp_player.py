@@ -56,12 +56,12 @@ class Player:
 
     def refused(self, line: str) -> str:
         """The text of a reply that says no, in one line; the board is as it was."""
-        before = self.engine.game.board
+        before = self.engine.board
         sign, text = self.reply(line)
         assert sign == "?", (line, text)
         assert text
         assert "\n" not in text
-        assert self.engine.game.board == before
+        assert self.engine.board == before
         return text
 
     def script(self, *lines: str) -> list[str]:
@@ -70,7 +70,7 @@ class Player:
 
 def agree(player: Player, slow: SlowGame) -> None:
     """The board, who moves, who has won and what is legal are as the slow reference has them."""
-    board, state = player.engine.game.board, slow.state
+    board, state = player.engine.board, slow.state
     assert list(board.stones) == state.stones()
     assert (board.mover, board.winner) == (state.board.mover, state.winner)
     assert player.ask("all_legal_moves").split() == slow.legal_words()

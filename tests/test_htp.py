@@ -17,10 +17,12 @@ from reference import cell_name
 from slow_game import COLOURS, SlowGame
 
 from hex_ai import __version__
+from hex_ai.cli.main import main
 from hex_ai.errors import NetworkError, SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.htp.game import WHITE
+from hex_ai.htp.board import WHITE
 from hex_ai.htp.protocol import parse_request
+from hex_ai.htp.serve import serve_htp
 from hex_ai.htp.settings import HtpSettings
 from hex_ai.network.checkpoint import save_checkpoint
 
@@ -32,8 +34,8 @@ from hex_ai.network.checkpoint import save_checkpoint
         ("12 play b a1\n", ("12", "play", ("b", "a1"))),
         ("\tplay\tb  a1 # said so\r\n", ("", "play", ("b", "a1"))),
         ("pl\x00ay\x07 w\x1b b2", ("", "play", ("w", "b2"))),
-        ('exec "a file" b', ("", "exec", ("a file", "b"))),
-        ('exec "a file', ("", "exec", ('"a', "file"))),
+        ('loadsgf "a file" b', ("", "loadsgf", ("a file", "b"))),
+        ('loadsgf "a file', ("", "loadsgf", ('"a', "file"))),
         ("7", ("7", "", ())),
         ("-1 name", ("", "-1", ("name",))),
         ("", None),
@@ -42,9 +44,7 @@ from hex_ai.network.checkpoint import save_checkpoint
     ],
 )
 def test_requests_are_read(line: str, wanted: tuple[object, ...] | None) -> None:
-    request = parse_request(line)
-    found = request and (request.number, request.name, request.arguments)
-    assert found == wanted
+    assert parse_request(line) == wanted
 
 
 def test_replies_repeat_the_number_and_end_with_an_empty_line() -> None:
@@ -71,7 +71,7 @@ def test_administrative_commands() -> None:
     assert len(set(names)) == len(names)
     wanted = "name version protocol_version known_command list_commands quit boardsize clear_board"
     wanted += " play undo genmove reg_genmove showboard all_legal_moves"
-    wanted += " final_score time_left exec loadsgf"
+    wanted += " final_score time_left loadsgf"
     wanted += " param_search param_game time_settings hexgui-analyze_commands"
     assert set(wanted.split()) <= set(names)
     for name in names:
@@ -97,7 +97,7 @@ def test_boardsize_makes_an_empty_board(size: int) -> None:
     assert stones_shown(player.ask("showboard")) == [0] * size**2
     player.refused("undo")
     player.script(f"play w {cell_name(size * size - 1, size)}", f"boardsize {size}")
-    assert not any(player.engine.game.board.stones)
+    assert not any(player.engine.board.stones)
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,8 @@ def test_boardsize_makes_an_empty_board(size: int) -> None:
         *("param_search seconds -1", "param_search seconds nan", "param_search seconds inf"),
         *("param_search widths x", "param_search widths 0", "param_search widths 8,4 1"),
         *("param_search widths 9,9,9,9,9,9,9", "param_search swap off", "param_game swap maybe"),
-        *(
-            "param_game seconds 5",
-            "exec",
-            "exec /nowhere/x",
-            "exec a b",
-            "exec /",
-            "exec /dev/zero",
-        ),
+        *("param_game seconds 5", "loadsgf", "loadsgf /nowhere/x", "loadsgf a b", "loadsgf /"),
+        *("loadsgf /dev/zero", "loadsgf a 1 2", "hexai-policy b w", "time_settings 1 2 3 4"),
         *("hexai-policy x", "hexai-values b w", "hexai-variation 1", "hexai-win_probability q"),
         *("hexai-search_values %m", "bogus", "Name", '"'),
     ],
@@ -176,23 +170,9 @@ def test_genmove_from_the_smallest_board_on_to_the_end(size: int) -> None:
 def test_reg_genmove_plays_nothing() -> None:
     player = Player(rule="off")
     foretold = player.ask("reg_genmove b")
-    assert not any(player.engine.game.board.stones)
+    assert not any(player.engine.board.stones)
     assert player.ask("genmove b") == foretold
     assert player.ask("genmove b") != foretold  # a colour may move twice
-
-
-def test_exec_runs_a_file(tmp_path: Path) -> None:
-    player, file = Player(), tmp_path / "com mands.htp"
-    file.write_text("# set up\nboardsize 3\n\n1 play b a1\nname\nshowboard\n")
-    assert player.ask(f'exec "{file}"').startswith("hex_ai\n3x3, white to move\n")
-    file.write_text("play w c3\nplay w a1\nplay w b2\n")
-    assert "line 2: illegal move" in player.reply(f'exec "{file}"')[1]
-    assert player.engine.game.board.stones == (1, 0, 0, 0, 0, 0, 0, 0, -1)
-    file.write_text(f'exec "{file}"\n')
-    assert "too deep" in player.refused(f'exec "{file}"')
-    file.write_text("quit\nname\n")
-    assert player.ask(f'exec "{file}"') == ""
-    assert player.session.over
 
 
 def test_loadsgf_sets_the_board_up(tmp_path: Path) -> None:
@@ -221,7 +201,7 @@ def test_loadsgf_sets_the_board_up(tmp_path: Path) -> None:
         file.write_text(text)
         player.ask(f'loadsgf "{file}"')
         assert player.script("final_score", "all_legal_moves") == ["B+", ""]
-        assert player.engine.game.board.mover == WHITE
+        assert player.engine.board.mover == WHITE
     for bad in ("(;GM[1];B[a1])", "no game", "", "(;SZ[2];B[a1];W[a1])"):
         file.write_text(bad)
         player.refused(f'loadsgf "{file}"')
@@ -248,7 +228,7 @@ def test_params_are_listed_and_set() -> None:
     player.refused("play w swap-pieces")
 
 
-def test_settings_that_cannot_be_meant_are_refused() -> None:
+def test_invalid_settings_are_refused() -> None:
     for bad in ({"widths": ()}, {"seconds": 0.0}, {"seconds": math.nan}, {"swap": "x"}):
         with pytest.raises(SettingError):
             HtpSettings(**bad)  # type: ignore[arg-type]
@@ -298,7 +278,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def htp(model: Path, *flags: str) -> list[str]:
-    code = "from hex_ai.cli import main; main()"
+    code = "from hex_ai.cli.main import main; main()"
     return [sys.executable, "-c", code, "htp", "--model", str(model), *flags]
 
 
@@ -326,6 +306,18 @@ def test_a_piped_script_is_answered_and_nothing_else_is_said(model: Path) -> Non
     assert replies[2].startswith("? unknown command: ")
     assert re.fullmatch("= [abc][123]", replies[3])
     assert replies[4:] == ["=2 ", ""]
+
+
+def test_the_same_from_python(model: Path) -> None:
+    said: list[str] = []
+    lines = ["1 boardsize 3", "genmove black", "param_search", "quit", "name"]
+    serve_htp(model, widths=(2, 1), swap="off", board_size=5, lines=lines, write=said.append)
+    script = "".join(f"{line}\n" for line in lines).encode()
+    piped = run_htp(model, script, "--widths", "2,1", "--swap", "off", "--board-size", "5")
+    assert "".join(said) == piped.stdout.decode()
+    assert said[2] == "= [string] seconds off\n[string] widths 2,1\n[string] level off\n\n"
+    with pytest.raises(SettingError):
+        serve_htp(model, board_size=20, lines=[])
 
 
 @pytest.mark.parametrize("script", [b"", b"genmove bla"])
@@ -391,11 +383,9 @@ def test_bad_flags_are_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from hex_ai import cli
-
     monkeypatch.setattr(sys, "argv", ["hex-ai", "htp", *flags.split()])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main()
     assert ended.value.code not in (0, None)
     out, err = capsys.readouterr()
     assert out == ""

@@ -6,23 +6,24 @@ import math
 import random
 import time
 from collections.abc import Iterator
-from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
 from evaluators import Hashed, Toy
-from htp_player import CPU, RULES, WIDTHS, Player, slow_choice, stones_shown
-from inference_toys import random_network
+from htp_player import RULES, WIDTHS, Player, slow_choice, stones_shown
+from inference_toys import HashEvaluator, random_network
 from reference import BLUE, RED, SlowBoard, cell_name, slow_search
 from slow_game import COLOURS, SlowGame
 
+from hex_ai.errors import NetworkError
 from hex_ai.game.positions import Positions
-from hex_ai.htp import engine as engine_module
-from hex_ai.htp.chooser import Choice, Chooser, follow, make_chooser
+from hex_ai.htp import chooser as chooser_module
+from hex_ai.htp.board import Board
+from hex_ai.htp.chooser import Choice, MoveChooser
 from hex_ai.htp.clock import Clock
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.position_collector import Evaluator, PositionCollector
 from hex_ai.puct.search import PuctSearch
 from hex_ai.value_utils import from_win_probability
 
@@ -120,8 +121,8 @@ def test_swap_pieces_mirrors_the_stone_and_black_moves_next() -> None:
     player = Player(size=3)
     player.script("play b b1", "play w swap-pieces")
     assert stones_shown(player.ask("showboard")) == [0, 0, 0, -1, 0, 0, 0, 0, 0]
-    assert player.engine.game.board.mover == RED
-    assert player.engine.game.board.swapped
+    assert player.engine.board.mover == RED
+    assert player.engine.board.swapped
     player.refused("play b swap-pieces")
     player.refused("play w swap-pieces")
     player.script("play b b1", "undo", "undo")
@@ -137,7 +138,7 @@ def test_swap_sides_moves_no_stone_and_white_moves_next(rule: str, word: str) ->
     player = Player(size=3, rule=rule)
     player.script("play b b1", f"play w {word}")
     assert stones_shown(player.ask("showboard")) == [0, 1, 0, 0, 0, 0, 0, 0, 0]
-    assert player.engine.game.board.mover == BLUE
+    assert player.engine.board.mover == BLUE
     player.refused(f"play w {word}")
     assert "swap" not in player.ask("all_legal_moves")
     assert "swap" not in player.ask("genmove w")
@@ -151,7 +152,7 @@ def test_what_hexgui_sends() -> None:
     player.script("clear_board", "play white b3", "showboard")
     assert "swap" not in player.ask("genmove black")
     player.script("undo", "play black c3", "showboard", "genmove white", "undo", "undo")
-    assert player.engine.game.board.stones.count(0) == 24
+    assert player.engine.board.stones.count(0) == 24
     scan = ("a1 b", "b1 b", "c1 w", "a2 w", "b2 b", "e5 w")
     player.ask("clear_board")
     for words in scan:
@@ -173,46 +174,39 @@ def test_win_probability_is_the_value_seen_otherwise() -> None:
     )
 
 
-class Recorder:
-    """A chooser that notes the seconds it is given."""
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that choosers are given from here on; they search by widths instead."""
+    noted = list[float]()
 
-    def __init__(self, inner: Chooser) -> None:
-        self.inner, self.given = inner, list[float | None]()
+    def by_time(chooser: MoveChooser, board: Board, seconds: float) -> Choice:
+        noted.append(seconds)
+        return chooser.by_widths(board, (2,))
 
-    def choose(self, position: Positions, seconds: float | None) -> Choice:
-        self.given.append(seconds)
-        return self.inner.choose(position, None)
+    monkeypatch.setattr(MoveChooser, "by_time", by_time)
+    return noted
 
 
-def test_the_clock_is_shared_out_and_fixed_seconds_come_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    recorders: list[Recorder] = []
-
-    def recorded(evaluator: Evaluator, device: torch.device, *how: Any) -> Chooser:
-        recorders.append(Recorder(make_chooser(evaluator, device, *how)))
-        return recorders[-1]
-
-    monkeypatch.setattr(engine_module, "make_chooser", recorded)
+def test_the_clock_is_shared_out_and_fixed_seconds_come_first(given: list[float]) -> None:
     player = Player(size=11, rule="off")
-    given = recorders[0].given
-    player.script("genmove b", "time_left w 300 0", "genmove b", "time_left b 300 0", "genmove b")
-    assert given[:2] == [None, None]
-    assert given[2] == pytest.approx(0.8 * 300 / math.ceil(119 / 4))
+    player.script("genmove b", "time_left w 300 0", "genmove b")
+    assert given == []
+    player.script("time_left b 300 0", "genmove b")
+    assert given.pop() == pytest.approx(0.8 * 300 / math.ceil(119 / 4))
     player.script("time_left b 10 1", "genmove b", "genmove b", "time_left b 0 0", "genmove b")
-    assert given[3] == pytest.approx(8)
-    assert 7 < (given[4] or 0) < 8
-    assert given[5] == 0
+    assert given[0] == pytest.approx(8)
+    assert 7 < given[1] < 8
+    assert given[2] == 0
     player.script("time_settings 60 0 0", "time_left b 100", "genmove b", "genmove w")
-    assert given[6] == pytest.approx(0.8 * 100 / math.ceil(115 / 4))
-    assert given[7] == pytest.approx(0.8 * 60 / math.ceil(114 / 4))
+    assert given[3] == pytest.approx(0.8 * 100 / math.ceil(115 / 4))
+    assert given[4] == pytest.approx(0.8 * 60 / math.ceil(114 / 4))
     player.script("clear_board", "genmove b", "time_settings 0 30 5", "genmove b")
-    assert given[8] == pytest.approx(0.8 * 60 / math.ceil(121 / 4))
-    assert given[9] == pytest.approx(0.8 * 30 / 5)
-    player.script("time_settings 0 1 0", "genmove b", "time_left b 9 1", "param_search")
-    assert given[10] is None
-    player.script("param_search seconds off", "param_game", "param_search seconds 2", "genmove b")
-    assert recorders[1].given == [2.0]  # only what changes something makes another chooser
+    assert given[5] == pytest.approx(0.8 * 60 / math.ceil(121 / 4))
+    assert given[6] == pytest.approx(0.8 * 30 / 5)
+    player.script("time_settings 0 1 0", "genmove b")
+    assert len(given) == 7
+    player.script("time_left b 9 1", "param_search seconds 2", "genmove b")
+    assert given[7:] == [2.0]
 
 
 def test_periods_follow_the_main_time_and_each_other() -> None:
@@ -231,14 +225,12 @@ def test_periods_follow_the_main_time_and_each_other() -> None:
     assert Clock(60.0, 0, 10.0, 1).after(65.0) == Clock(10.0, 1, 10.0, 1)
 
 
-def test_a_move_a_period_has_the_same_time_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder(make_chooser(Hashed(1), CPU, (2,)))
-    monkeypatch.setattr(engine_module, "make_chooser", lambda *_: recorder)
-    player = Player(size=5, rule="off")
+def test_a_move_a_period_has_the_same_time_for_ever(given: list[float]) -> None:
+    player = Player(Hashed(1), size=5, rule="off")
     player.script("time_settings 0 10 1", *["genmove b", "undo"] * 9)
-    assert recorder.given == [8.0] * 9
+    assert given == [8.0] * 9
     player.script("time_settings 60 10 2", "time_left b 4 1", "genmove b", "genmove b")
-    assert recorder.given[9:] == [pytest.approx(0.8 * 4), pytest.approx(0.8 * 5)]
+    assert given[9:] == [pytest.approx(0.8 * 4), pytest.approx(0.8 * 5)]
 
 
 def test_real_seconds_are_used_and_not_exceeded() -> None:
@@ -254,29 +246,56 @@ def test_real_seconds_are_used_and_not_exceeded() -> None:
         assert 0.3 < time.monotonic() - started < 0.44 + 0.4
 
 
-def test_the_tree_is_kept_while_moves_follow_each_other() -> None:
-    evaluator = Hashed(2)
-    chooser = make_chooser(evaluator, CPU, WIDTHS)
-    position = Positions.empty(1, 5)
-    first = chooser.choose(position, 0.3)
-    after = position.play(torch.tensor([first.cell]))
-    search = PuctSearch(position, PositionCollector(evaluator))
-    search.search(evaluations=60)
-    before = search.trees[0]
-    # The same board; a move later; a move of each side later; a swap later, which changes nothing.
-    assert follow(search, position)
-    assert follow(search, after)
-    reply = int(after.legal_moves()[0].nonzero()[7])
-    later = after.play(torch.tensor([reply]))
-    third = later.play(later.legal_moves()[0].nonzero()[3])
-    assert follow(search, third)
-    assert torch.equal(search.positions.labels, third.labels)
-    assert follow(search, third.swap(torch.tensor([True])))
-    assert search.trees[0] is before
-    # What does not follow: an older board, another size, a stone that has changed its colour.
-    assert not follow(search, position)
-    assert not follow(search, Positions.empty(1, 4))
-    assert not follow(search, Positions.from_stones(-third.board(), ~third.blue_to_move))
+@pytest.mark.parametrize(
+    ("lines", "begun", "advanced"),
+    [
+        ("genmove b; genmove w; genmove b; genmove w", 1, 3),
+        ("genmove b; play w {0}; genmove b; play w {1}; genmove b", 1, 4),
+        ("play b {0}; hexai-variation; play w {1}; play b {2}; play w {3}; genmove b", 1, 3),
+        ("reg_genmove b; hexai-variation b; genmove b; hexai-win_probability", 1, 1),
+        ("play b {0}; genmove w; undo; genmove w; genmove b", 1, 1),
+        # Swaps do not change what the mover sees.
+        ("play b {0}; hexai-variation w; play w swap-pieces; genmove b; genmove w", 1, 1),
+        ("play b {0}; hexai-variation w; play w swap-sides; genmove w; genmove b", 1, 1),
+        # No search can go back, follow moves out of turn, or see another side to move.
+        ("genmove b; genmove w; undo; undo; genmove b; genmove w", 2, 2),
+        ("genmove b; genmove b", 2, 0),
+        ("genmove b; play b {0}; genmove b", 2, 0),
+        ("hexai-variation b; hexai-variation w; hexai-variation b", 3, 0),
+        ("genmove b; boardsize 6; genmove b; genmove w", 2, 1),
+    ],
+)
+def test_the_tree_is_kept_while_moves_follow_each_other(
+    lines: str, begun: int, advanced: int
+) -> None:
+    player = Player(Hashed(2), 5, "pieces" if "swap" in lines else "off", seconds=0.02)
+    advance = PuctSearch.advance
+    with (
+        patch.object(chooser_module, "PuctSearch", wraps=PuctSearch) as begin_seen,
+        patch.object(PuctSearch, "advance", autospec=True, side_effect=advance) as advance_seen,
+    ):
+        for line in lines.split("; "):
+            board = player.engine.board
+            player.ask(line.format(*(cell_name(cell, board.size) for cell in board.empty_cells())))
+    assert (begin_seen.call_count, advance_seen.call_count) == (begun, advanced)
+    player.ask("hexai-variation")
+    kept = player.engine._chooser._kept
+    assert kept
+    assert torch.equal(kept[1].positions.labels, player.engine.board.position().labels)
+
+
+def test_a_tree_kept_after_a_failed_search_is_not_trusted() -> None:
+    faults: list[Exception] = []
+
+    def stumble(_: Positions) -> None:
+        if faults:
+            raise faults.pop()
+
+    player = Player(HashEvaluator(stumble), 5, "off", seconds=0.02)
+    player.ask("genmove b")
+    faults.append(NetworkError("the network failed"))
+    player.refused("genmove w")
+    player.script("genmove w", "genmove b", "hexai-variation")
 
 
 def test_a_game_by_time_is_legal_and_lines_are_seen_by_their_movers() -> None:

@@ -467,8 +467,8 @@ def test_every_way_of_a_network_plays_whole_games(way: str, tmp_path: Path) -> N
 
 def test_levels_are_what_they_say() -> None:
     assert level(1) == LEVELS[0]
-    heats = [one.heat for one in LEVELS]
-    assert heats == sorted(heats, reverse=True)
+    temperatures = [one.scaled_temperature for one in LEVELS]
+    assert temperatures == sorted(temperatures, reverse=True)
     assert [PlayLevel(5.5, 0).temperature(size) for size in (5, 11)] == [1.1, 0.5]
     for board_size, temperature in ((7, 4.9 / 7), (11, 4.9 / 11)):
         assert Way(level=LEVELS[4]).on(board_size) == Way(temperature=temperature)

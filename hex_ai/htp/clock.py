@@ -9,7 +9,7 @@ FEWEST_MOVES = 4
 # Of the empty cells, about half are filled when a game ends, and half of those by the opponent.
 CELLS_A_MOVE = 4
 
-# What is not thought away: the way to the referee and back takes time too.
+# The rest is left for what else takes time, such as the transfer of the move.
 USED_SHARE = 0.8
 
 
@@ -20,8 +20,7 @@ class Clock:
     Attributes:
       seconds: left of what runs now.
       stones: moves to be made in it; 0: it is main time, for all that the game still takes.
-      period: seconds of the periods that follow.
-      period_stones: moves in each of them; 0: none follows.
+      period, period_stones: seconds of the periods that follow, and moves in each; 0: none follows.
     """
 
     seconds: float
@@ -38,12 +37,9 @@ class Clock:
 
     def after(self, seconds: float) -> "Clock":
         """What is left after a move that took so long; what main time lacked, a period gave."""
-        left = self.seconds - seconds
-        if not self.stones:
-            if left > 0 or not self.period_stones:
-                return replace(self, seconds=max(0.0, left))
-            left += self.period
-        stones = (self.stones or self.period_stones) - 1
-        if stones == 0 and self.period_stones:
+        left, stones = self.seconds - seconds, self.stones
+        if not stones and left <= 0 and self.period_stones:
+            left, stones = left + self.period, self.period_stones
+        if stones == 1 and self.period_stones:
             return replace(self, seconds=self.period, stones=self.period_stones)
-        return replace(self, seconds=max(0.0, left), stones=max(1, stones))
+        return replace(self, seconds=max(0.0, left), stones=stones and max(1, stones - 1))

@@ -1,12 +1,10 @@
-"""`HtpEngine`: the commands of the Hex Text Protocol, on one board, with one network.
-
-The commands are methods that take the arguments and return the text of the reply; `commands` gives
-them their names. What a command may raise is a `HexAIError`, and then nothing has changed.
-"""
+"""`HtpEngine`: the commands of the Hex Text Protocol, on one board, with one network."""
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
@@ -21,15 +19,18 @@ from hex_ai.htp.analysis import (
     value_pairs,
     variation_text,
 )
-from hex_ai.htp.chooser import Choice, make_chooser, make_onlooker
+from hex_ai.htp.board import BLACK, RESIGN, SWAP_RULES, WHITE, Board, board_from_sgf, parse_colour
+from hex_ai.htp.chooser import ALL_MOVES, Choice, MoveChooser
 from hex_ai.htp.clock import Clock
-from hex_ai.htp.game import BLACK, RESIGN, SWAP_RULES, WHITE, Board, Game, parse_colour
-from hex_ai.htp.protocol import Arguments, Command, expect, read_text
-from hex_ai.htp.settings import HtpSettings, list_or_change
-from hex_ai.htp.sgf import board_from_sgf
+from hex_ai.htp.protocol import Arguments, Command, command, read_text
+from hex_ai.htp.settings import HtpSettings
 from hex_ai.inference.position_collector import Evaluator
 
 NAME = "hex_ai"
+
+SCORES = {BLACK: "B+", WHITE: "W+", 0: "cannot score"}
+
+Found = TypeVar("Found")
 
 
 class HtpEngine:
@@ -42,176 +43,127 @@ class HtpEngine:
       board_size: to start with.
 
     Attributes:
-      game: the board and what was before.
+      board: as it is now, with those before it.
       settings: as they are now.
+      commands: every command by its name: takes its arguments and returns the reply's text, or
+        raises a `HexAIError` and has changed nothing. docs/htp.md says what each does.
 
     Raises:
       SettingError: a board size outside 1 to 19.
     """
 
     def __init__(
-        self,
-        evaluator: Evaluator,
-        device: torch.device,
-        settings: HtpSettings,
-        board_size: int,
+        self, evaluator: Evaluator, device: torch.device, settings: HtpSettings, board_size: int
     ) -> None:
-        self.game = Game(board_size, settings.swap)
-        self._evaluator, self._device = evaluator, device
-        self._onlooker = make_onlooker(evaluator, device)
+        self.board, self.settings = Board.empty(board_size), settings
+        self._chooser = MoveChooser(evaluator, device)
         self._sizes = set[int]()  # boards that the network has been seen to play on
         self._full_clock: Clock | None = None
         self._clocks: dict[int, Clock | None] = {BLACK: None, WHITE: None}
-        self._use(settings)
-
-    @property
-    def commands(self) -> dict[str, Command]:
-        """Every command by its name."""
-        return {
+        self.commands: dict[str, Command] = {
             "name": lambda _: NAME,
             "version": lambda _: __version__,
-            "boardsize": self.set_board_size,
-            "clear_board": self.clear_board,
-            "play": self.play,
-            "undo": self.undo,
-            "genmove": self.genmove,
-            "reg_genmove": self.reg_genmove,
-            "showboard": lambda _: board_lines(self.game.board),
-            "loadsgf": self.load_sgf,
-            "all_legal_moves": self.all_legal_moves,
-            "final_score": self.final_score,
-            "time_settings": self.time_settings,
-            "time_left": self.time_left,
-            "param_search": self.param_search,
-            "param_game": self.param_game,
+            "boardsize": command(self._set_board_size, "a width", "a height", least=1),
+            "clear_board": command(lambda: self._start(Board.empty(self.board.size))),
+            "loadsgf": command(self._load_sgf, "a file", "a number of moves", least=1),
+            "play": command(self._play, "a color", "a point"),
+            "undo": command(self._undo),
+            "genmove": command(self._genmove, "a color"),
+            "reg_genmove": command(lambda word: self._decide(parse_colour(word)), "a color"),
+            "showboard": lambda _: board_lines(self.board),
+            "all_legal_moves": command(self._all_legal_moves),
+            "final_score": command(lambda: SCORES[self.board.winner]),
+            "time_settings": command(self._time_settings, "main time", "period time", "stones"),
+            "time_left": command(self._time_left, "a color", "seconds", "stones", least=2),
+            "param_search": lambda words: self._param(("seconds", "widths", "level"), words),
+            "param_game": lambda words: self._param(("swap",), words),
             "hexgui-analyze_commands": lambda _: ANALYZE_COMMANDS,
-            "hexai-policy": self.policy,
-            "hexai-values": self.values,
-            "hexai-search_values": self.search_values,
-            "hexai-variation": self.variation,
-            "hexai-win_probability": self.win_probability,
+            "hexai-policy": self._analysis(self._chooser.policy, policy_pairs),
+            "hexai-values": self._analysis(self._look, value_pairs),
+            "hexai-search_values": self._analysis(self._search, value_pairs),
+            "hexai-variation": self._analysis(self._search, variation_text),
+            "hexai-win_probability": self._analysis(self._search, chance_text),
         }
 
-    def set_board_size(self, arguments: Arguments) -> str:
-        """`boardsize W [H]`: an empty board, if the network plays on such ones."""
-        if len(arguments) == 1:
-            arguments *= 2
-        width, height = (_whole(word) for word in expect(arguments, "a width", "a height"))
-        if width != height:
+    def _set_board_size(self, width: str, height: str | None = None) -> None:
+        size = _whole(width)
+        if height is not None and _whole(height) != size:
             raise CommandError(f"unacceptable size: {width}x{height} has unequal sides")
-        self._start(Board.empty(width))
-        return ""
+        self._start(Board.empty(size))
 
-    def clear_board(self, arguments: Arguments) -> str:
-        """`clear_board`: an empty board of the same size."""
-        expect(arguments)
-        self._start(Board.empty(self.game.board.size))
-        return ""
+    def _load_sgf(self, name: str, count: str | None = None) -> None:
+        text = read_text(name)
+        self._start(board_from_sgf(text, None if count is None else _whole(count)))
 
-    def load_sgf(self, arguments: Arguments) -> str:
-        """`loadsgf F [N]`: the board after N moves of a file's first game, by default after all."""
-        if len(arguments) == 1:
-            self._start(board_from_sgf(read_text(arguments[0])))
-        else:
-            name, count = expect(arguments, "a file", "a number of moves")
-            self._start(board_from_sgf(read_text(name), _whole(count)))
-        return ""
+    def _start(self, board: Board) -> None:
+        """Begins a game, if the network plays on boards of its size."""
+        if board.size not in self._sizes:
+            self._look(Board.empty(board.size))
+            self._sizes.add(board.size)
+        self.board = board
+        self._clocks = dict.fromkeys(self._clocks, self._full_clock)
 
-    def play(self, arguments: Arguments) -> str:
-        """`play C P`: a move of a colour, whoever's turn it is."""
-        colour, word = expect(arguments, "a color", "a point")
-        self.game.play(parse_colour(colour), word)
-        return ""
+    def _play(self, colour: str, word: str) -> None:
+        self.board = self.board.play(parse_colour(colour), word, self.settings.swap)
 
-    def undo(self, arguments: Arguments) -> str:
-        """`undo`: takes the last move back."""
-        expect(arguments)
-        self.game.undo()
-        return ""
+    def _undo(self) -> None:
+        if self.board.before is None:
+            raise CommandError("cannot undo")
+        self.board = self.board.before
 
-    def genmove(self, arguments: Arguments) -> str:
-        """`genmove C`: chooses a move of a colour and plays it; `resign` after the end."""
-        (word,) = expect(arguments, "a color")
-        colour = parse_colour(word)
-        started = time.monotonic()
+    def _genmove(self, word: str) -> str:
+        colour, started = parse_colour(word), time.monotonic()
         move = self._decide(colour)
         clock = self._clocks[colour]
         self._clocks[colour] = clock and clock.after(time.monotonic() - started)
         if move != RESIGN:
-            self.game.play(colour, move)
+            self._play(word, move)
         return move
 
-    def reg_genmove(self, arguments: Arguments) -> str:
-        """`reg_genmove C`: tells what `genmove` would play, and changes nothing."""
-        (word,) = expect(arguments, "a color")
-        return self._decide(parse_colour(word))
-
-    def all_legal_moves(self, arguments: Arguments) -> str:
-        """`all_legal_moves`: of the colour to move, the swap last."""
-        expect(arguments)
-        board = self.game.board
+    def _all_legal_moves(self) -> str:
+        board, rule = self.board, self.settings.swap
         names = [cell_name(cell, board.size) for cell in board.empty_cells()]
-        if self.game.may_swap(board.mover):
-            names.append(SWAP_RULES[self.settings.swap])
-        return " ".join(names)
+        return " ".join([*names, SWAP_RULES[rule]] if board.may_swap(rule) else names)
 
-    def final_score(self, arguments: Arguments) -> str:
-        """`final_score`: `B+` or `W+`; `cannot score` before the end, which is no failure."""
-        expect(arguments)
-        return {BLACK: "B+", WHITE: "W+", 0: "cannot score"}[self.game.board.winner]
-
-    def time_settings(self, arguments: Arguments) -> str:
-        """`time_settings MAIN PERIOD STONES`, seconds; a period for no stones means no limit."""
-        words = expect(arguments, "main seconds", "period seconds", "stones")
+    def _time_settings(self, *words: str) -> None:
+        """A period for no stones means that there is no limit."""
         main, period, stones = _seconds(words[0]), _seconds(words[1]), _whole(words[2])
         unlimited = not stones and (period > 0 or main == 0)
         first = (main, 0) if main else (period, stones)
         self._full_clock = None if unlimited else Clock(*first, period, stones)
         self._clocks = dict.fromkeys(self._clocks, self._full_clock)
-        return ""
 
-    def time_left(self, arguments: Arguments) -> str:
-        """`time_left C SECONDS [STONES]`: no stones means that the time is for the whole game."""
-        if len(arguments) == 2:
-            arguments = (*arguments, "0")
-        colour, seconds, stones = expect(arguments, "a color", "seconds", "stones")
+    def _time_left(self, colour: str, seconds: str, stones: str = "0") -> None:
+        """No stones means that the time is for the whole game."""
         full = self._full_clock or Clock(0.0)
         left = replace(full, seconds=_seconds(seconds), stones=_whole(stones))
         self._clocks[parse_colour(colour)] = left
+
+    def _param(self, names: tuple[str, ...], arguments: Arguments) -> str:
+        """Lists all values, tells that of a name, or sets it."""
+        if not arguments:
+            return "\n".join(map(self.settings.line, names))
+        name, *values = arguments
+        if name not in names or len(values) > 1:
+            raise CommandError(f"syntax error: want {' or '.join(names)}, and a value")
+        if not values:
+            return self.settings.text(name)
+        self.settings = self.settings.changed(name, values[0])
         return ""
 
-    def param_search(self, arguments: Arguments) -> str:
-        """`param_search [seconds|widths|level [VALUE]]`."""
-        return self._param(("seconds", "widths", "level"), arguments)
+    def _analysis(
+        self, look: Callable[[Board], Found], text: Callable[[Board, Found], str]
+    ) -> Command:
+        """A command about the board as a colour sees it, by default the one to move."""
 
-    def param_game(self, arguments: Arguments) -> str:
-        """`param_game [swap [VALUE]]`."""
-        return self._param(("swap",), arguments)
+        def analyse(colour: str | None = None) -> str:
+            board = self.board
+            if board.winner:
+                raise CommandError("the game is over")
+            board = board if colour is None else board.seen_by(parse_colour(colour))
+            return text(board, look(board))
 
-    def policy(self, arguments: Arguments) -> str:
-        """`hexai-policy [C]`: the network's policy, as `pspairs`."""
-        board = self._analysed(arguments)
-        return policy_pairs(board, self._onlooker.choose(board.position(), None))
-
-    def values(self, arguments: Arguments) -> str:
-        """`hexai-values [C]`: the network's view of the position after each move, as `pspairs`."""
-        board = self._analysed(arguments)
-        return value_pairs(board, self._onlooker.choose(board.position(), None))
-
-    def search_values(self, arguments: Arguments) -> str:
-        """`hexai-search_values [C]`: the search's view of the moves it looks at, as `pspairs`."""
-        board = self._analysed(arguments)
-        return value_pairs(board, self._search(board))
-
-    def variation(self, arguments: Arguments) -> str:
-        """`hexai-variation [C]`: the search's principal variation, as `var`."""
-        board = self._analysed(arguments)
-        return variation_text(board, self._search(board))
-
-    def win_probability(self, arguments: Arguments) -> str:
-        """`hexai-win_probability [C]`: by the search, as a `string`."""
-        board = self._analysed(arguments)
-        return chance_text(board, self._search(board))
+        return command(analyse, "a color", least=0)
 
     def _decide(self, colour: int) -> str:
         """The word of the move that the engine makes for a colour.
@@ -221,62 +173,35 @@ class HtpEngine:
         swap-sides the board is the same with the other player to move, so the worth changes its
         sign either way.
         """
-        if self.game.board.winner:
+        if self.board.winner:
             return RESIGN
-        board = self.game.board.seen_by(colour)
-        if self._opens(board):
+        board, rule = self.board.seen_by(colour), self.settings.swap
+        if rule != "off" and colour == BLACK and not any(board.stones):
             return self._fairest(board)
         choice = self._search(board)
-        if self.game.may_swap(colour) and choice.value < 0:
-            return SWAP_RULES[self.settings.swap]
+        if choice.value < 0 and board.may_swap(rule):
+            return SWAP_RULES[rule]
         return board.name_of(choice.cell)
-
-    def _opens(self, board: Board) -> bool:
-        """Whether the move is one that the opponent may answer by a swap."""
-        return self.settings.swap != "off" and board.mover == BLACK and not any(board.stones)
 
     def _fairest(self, board: Board) -> str:
         """The move that leaves neither side ahead: the opponent takes the better side."""
-        values = self._onlooker.choose(board.position(), None).values
+        values = self._look(board).values
         return board.name_of(min(values, key=lambda cell: (abs(values[cell]), cell)))
 
+    def _look(self, board: Board) -> Choice:
+        """What the network alone thinks of a position and of every move."""
+        return self._chooser.by_widths(board, ALL_MOVES)
+
     def _search(self, board: Board) -> Choice:
-        return self._chooser.choose(board.position(), self._time_for(board))
-
-    def _time_for(self, board: Board) -> float | None:
-        clock = self._clocks[board.mover]
-        if self.settings.seconds is not None or clock is None:
-            return self.settings.seconds
-        return clock.share(board.stones.count(0))
-
-    def _analysed(self, arguments: Arguments) -> Board:
-        """The board as a colour sees it, by default the one to move."""
-        board = self.game.board
-        if board.winner:
-            raise CommandError("the game is over")
-        if not arguments:
-            return board
-        (colour,) = expect(arguments, "a color")
-        return board.seen_by(parse_colour(colour))
-
-    def _start(self, board: Board) -> None:
-        """Begins a game, if the network plays on boards of its size."""
-        if board.size not in self._sizes:
-            self._onlooker.choose(Board.empty(board.size).position(), None)
-            self._sizes.add(board.size)
-        self.game.restart(board)
-        self._clocks = dict.fromkeys(self._clocks, self._full_clock)
-
-    def _param(self, names: tuple[str, ...], arguments: Arguments) -> str:
-        settings, text = list_or_change(self.settings, names, arguments)
-        if settings != self.settings:
-            self._use(settings)
-        return text
-
-    def _use(self, settings: HtpSettings) -> None:
-        self.settings = settings
-        self.game.rule = settings.swap
-        self._chooser = make_chooser(self._evaluator, self._device, settings.widths, settings.level)
+        settings, clock = self.settings, self._clocks[board.mover]
+        if settings.level is not None:
+            return self._chooser.by_level(board, settings.level)
+        seconds = settings.seconds
+        if seconds is None and clock is not None:
+            seconds = clock.share(board.stones.count(0))
+        if seconds is None:
+            return self._chooser.by_widths(board, settings.widths)
+        return self._chooser.by_time(board, seconds)
 
 
 def _whole(word: str) -> int:
@@ -291,5 +216,5 @@ def _seconds(word: str) -> float:
     except ValueError as error:
         raise CommandError(f"syntax error: {word[:20]!r} is not a number") from error
     if not 0 <= seconds < math.inf:
-        raise CommandError(f"syntax error: {word[:20]!r} are no seconds")
+        raise CommandError(f"syntax error: {word[:20]!r} is no number of seconds")
     return seconds

@@ -9,8 +9,8 @@ can end the session: only `quit` and the end of the input do. Knows nothing of H
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from hex_ai.errors import CommandError, HexAIError
 
@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = "2"
 
-# A file of commands may name another, but not without end.
-MAX_FILE_DEPTH = 8
 MAX_FILE_BYTES = 2**20
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -30,8 +28,7 @@ Arguments = tuple[str, ...]
 Command = Callable[[Arguments], str]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One command as it was asked for.
 
     Attributes:
@@ -58,7 +55,7 @@ def parse_request(line: str) -> Request | None:
     return Request(number, words[0] if words else "", tuple(words[1:]))
 
 
-def format_reply(sign: str, number: str, text: str) -> str:
+def format_reply(number: str, sign: str, text: str) -> str:
     """A reply as it is sent: `sign` is `=` or `?`. Empty lines, which would end it, are left out.
 
     The space stands there also where no text follows: HexGui takes nothing else for a reply.
@@ -71,9 +68,9 @@ class Session:
     """Answers the requests of one asker.
 
     Args:
-      commands: what there is besides `quit`, `exec`, `known_command`, `list_commands` and
-        `protocol_version`, by name. A command takes its arguments and returns the reply's text; a
-        `HexAIError` is its way to fail.
+      commands: what there is besides `quit`, `known_command`, `list_commands` and
+        `protocol_version`, by name. A command takes its arguments and returns the reply's text, or
+        raises a `HexAIError`.
 
     Attributes:
       over: `quit` was asked for.
@@ -81,11 +78,9 @@ class Session:
 
     def __init__(self, commands: Mapping[str, Command]) -> None:
         self.over = False
-        self._depth = 0
         self._commands: dict[str, Command] = {
-            "exec": self._exec,
-            "known_command": self._known_command,
-            "list_commands": self._list_commands,
+            "known_command": command(lambda name: str(name in self._commands).lower(), "a command"),
+            "list_commands": lambda _: "\n".join(sorted(self._commands)),
             "protocol_version": lambda _: PROTOCOL_VERSION,
             "quit": self._quit,
             **commands,
@@ -103,12 +98,10 @@ class Session:
     def answer(self, line: str) -> str | None:
         """The whole reply to a line, or None if nothing was asked."""
         request = parse_request(line)
-        if request is None:
-            return None
-        sign, text = self._outcome(request)
-        return format_reply(sign, request.number, text)
+        return None if request is None else format_reply(request.number, *self._outcome(request))
 
     def _outcome(self, request: Request) -> tuple[str, str]:
+        """Sign and text of the reply."""
         try:
             return "=", self._run(request)
         except HexAIError as error:
@@ -122,62 +115,36 @@ class Session:
             return "?", fault
 
     def _run(self, request: Request) -> str:
-        command = self._commands.get(request.name)
-        if command is None:
+        if request.name not in self._commands:
             raise CommandError(f"unknown command: {request.name[:40] or 'none given'}")
-        return command(request.arguments)
+        return self._commands[request.name](request.arguments)
 
     def _quit(self, _: Arguments) -> str:
         self.over = True
         return ""
 
-    def _known_command(self, arguments: Arguments) -> str:
-        (name,) = expect(arguments, "a command")
-        return "true" if name in self._commands else "false"
 
-    def _list_commands(self, _: Arguments) -> str:
-        return "\n".join(sorted(self._commands))
-
-    def _exec(self, arguments: Arguments) -> str:
-        """Runs the commands of a file up to the first that fails; replies with all they said."""
-        (name,) = expect(arguments, "a file")
-        if self._depth == MAX_FILE_DEPTH:
-            raise CommandError(f"{name}: files of commands name each other too deep")
-        self._depth += 1
-        try:
-            return "\n".join(self._run_lines(name, read_text(name)))
-        finally:
-            self._depth -= 1
-
-    def _run_lines(self, name: str, text: str) -> Iterable[str]:
-        for number, line in enumerate(text.split("\n"), 1):
-            request = parse_request(line)
-            if request is None:
-                continue
-            try:
-                yield self._run(request)
-            except HexAIError as error:
-                raise CommandError(f"{name}, line {number}: {error}") from error
-            if self.over:
-                return
-
-
-def expect(arguments: Arguments, *wanted: str) -> Arguments:
-    """The arguments, which must be as many as are named.
+def command(run: Callable[..., str | None], *wanted: str, least: int | None = None) -> Command:
+    """A command that takes as many arguments as are named, or at least so many of them.
 
     Raises:
-      CommandError: they are not.
+      CommandError: when it is run with fewer or more.
     """
-    if len(arguments) != len(wanted):
-        raise CommandError(f"syntax error: want {' and '.join(wanted) or 'no arguments'}")
-    return arguments
+    counts = range(len(wanted) if least is None else least, len(wanted) + 1)
+
+    def checked(arguments: Arguments) -> str:
+        if len(arguments) not in counts:
+            raise CommandError(f"syntax error: want {' and '.join(wanted) or 'no arguments'}")
+        return run(*arguments) or ""
+
+    return checked
 
 
 def read_text(name: str) -> str:
     """The text of a file that an asker named.
 
     Raises:
-      CommandError: it is no file, cannot be read, or is too large to be meant.
+      CommandError: it is no file, cannot be read, or is too large.
     """
     path = Path(name)
     try:

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
-from hex_ai.errors import CommandError, SettingError
-from hex_ai.htp.game import SWAP_RULES
-from hex_ai.htp.protocol import Arguments
+from hex_ai.errors import SettingError
+from hex_ai.htp.board import SWAP_RULES
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
 from hex_ai.puct.levels import level
 
@@ -23,7 +23,7 @@ class HtpSettings:
       level: of play, 1 to 10, instead of all the time and widths; or None.
 
     Raises:
-      SettingError: values that cannot be meant.
+      SettingError: invalid values.
     """
 
     widths: tuple[int, ...] = (8, 4)
@@ -40,62 +40,29 @@ class HtpSettings:
         if self.swap not in SWAP_RULES:
             raise SettingError(f"swap {self.swap[:20]!r} is not one of {', '.join(SWAP_RULES)}")
 
-    def texts(self) -> dict[str, tuple[str, str]]:
-        """Type, as HexGui's dialog of parameters wants it, and value of each setting."""
-        seconds = OFF if self.seconds is None else f"{self.seconds:g}"
-        return {
-            "seconds": ("string", seconds),
-            "widths": ("string", ",".join(map(str, self.widths))),
-            "level": ("string", OFF if self.level is None else str(self.level)),
-            "swap": ("list/" + "/".join(SWAP_RULES), self.swap),
-        }
+    def text(self, name: str) -> str:
+        """The value of one setting."""
+        value = getattr(self, name)
+        if name == "widths":
+            return ",".join(map(str, value))
+        if isinstance(value, float):
+            return f"{value:g}"
+        return OFF if value is None else str(value)
+
+    def line(self, name: str) -> str:
+        """Type, as HexGui's dialog of parameters wants it, name and value of one setting."""
+        kind = "list/" + "/".join(SWAP_RULES) if name == "swap" else "string"
+        return f"[{kind}] {name} {self.text(name)}"
 
     def changed(self, name: str, text: str) -> "HtpSettings":
-        """With another value of one setting, given as text."""
+        """With another value of one setting, given as text. Raises `SettingError`."""
         if name == "widths":
             return replace(self, widths=parse_widths(text))
         if name == "swap":
             return replace(self, swap=text.lower())
-        if name == "level":
-            return replace(self, level=_parse_level(text))
-        return replace(self, seconds=_parse_seconds(text))
-
-
-def list_or_change(
-    settings: HtpSettings, names: tuple[str, ...], arguments: Arguments
-) -> tuple[HtpSettings, str]:
-    """What a `param_` command of these settings makes of them, and its reply.
-
-    Without arguments all values are listed, with a name its value is told, with a name and a value
-    it is set.
-
-    Raises:
-      CommandError: an unknown name, or too many arguments.
-      SettingError: a value that cannot be meant.
-    """
-    texts = settings.texts()
-    if not arguments:
-        return settings, "\n".join(f"[{texts[name][0]}] {name} {texts[name][1]}" for name in names)
-    name, *values = arguments
-    if name not in names or len(values) > 1:
-        raise CommandError(f"syntax error: want {' or '.join(names)}, and a value")
-    if not values:
-        return settings, texts[name][1]
-    return settings.changed(name, values[0]), ""
-
-
-def _parse_level(text: str) -> int | None:
-    if text.lower() == OFF:
-        return None
-    if not text.isdecimal():
-        raise SettingError(f"level {text[:20]!r} is neither a number nor {OFF!r}")
-    return int(text[:9])
-
-
-def _parse_seconds(text: str) -> float | None:
-    if text.lower() == OFF:
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise SettingError(f"seconds {text[:20]!r} is neither a number nor {OFF!r}") from error
+        kind = int if name == "level" else float
+        try:
+            changes: dict[str, Any] = {name: None if text.lower() == OFF else kind(text)}
+        except ValueError as error:
+            raise SettingError(f"{name} {text[:20]!r} is neither a number nor {OFF!r}") from error
+        return replace(self, **changes)

@@ -14,18 +14,18 @@ class Frame:
         self._size = size
         self._maps = np.stack((straight, straight.reshape(size, size).T.ravel()))
 
-    def cell(self, cell: int, turned: bool) -> int:
+    def cell(self, cell: int, transposed: bool) -> int:
         """A node's cell in the frame, or the other way round."""
-        return cell % self._size * self._size + cell // self._size if turned else cell
+        return cell % self._size * self._size + cell // self._size if transposed else cell
 
-    def cells(self, cells: NDArray[Any], turned: NDArray[Any]) -> NDArray[Any]:
-        """The same for rows of cells, `[B, K]`, each of a node that is turned or not, `[B]`."""
-        found: NDArray[Any] = self._maps[turned.astype(np.intp)[:, None], cells]
+    def cells(self, cells: NDArray[Any], transposed: NDArray[Any]) -> NDArray[Any]:
+        """The same for rows of cells, `[B, K]`, each of a node that is transposed or not, `[B]`."""
+        found: NDArray[Any] = self._maps[transposed.astype(np.intp)[:, None], cells]
         return found
 
-    def turn(self, sets: NDArray[Any], turned: NDArray[Any]) -> NDArray[Any]:
+    def transpose(self, sets: NDArray[Any], transposed: NDArray[Any]) -> NDArray[Any]:
         """The same for rows of marks, `[B, A]`."""
-        return np.take_along_axis(sets, self._maps[turned.astype(np.intp)].astype(np.intp), 1)
+        return np.take_along_axis(sets, self._maps[transposed.astype(np.intp)].astype(np.intp), 1)
 
 
 def as_integers(sets: NDArray[Any]) -> list[int]:

@@ -1,7 +1,7 @@
-"""Levels of play, 1 to 10, from one network: how hard it thinks, and how much it dreams.
+"""Levels of play, 1 to 10, from one network.
 
-The lower levels draw moves from the policy, hotter ones more blindly; the higher ones search, with
-so many evaluations a move. docs/strength.md tells how far apart they are.
+The lower levels draw moves from the policy, at temperatures that fall from level to level; the
+higher ones search, with so many evaluations a move. docs/strength.md tells how far apart they are.
 """
 
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ class PlayLevel:
     """How a level chooses its moves.
 
     Attributes:
-      heat: N times the temperature at which moves are drawn from the policy, if it does not search:
-        on larger boards there are more moves to go wrong, so each must do so less.
+      scaled_temperature: N times the temperature at which moves are drawn from the policy, if it
+        does not search: on larger boards there are more moves to go wrong, so each must do so less.
       evaluations: of its search, a move; 0: it does not search.
     """
 
-    heat: float
+    scaled_temperature: float
     evaluations: int
 
     def temperature(self, size: int) -> float:
         """At which moves are drawn on boards of this size."""
-        return self.heat / size
+        return self.scaled_temperature / size
 
 
 LEVELS = (
@@ -76,11 +76,9 @@ def policy_moves(
       temperature: 0 takes the likeliest move.
       seed, ids, plies: int64 `[G]`; what the draw is keyed by.
     """
-    answers: list[Tensor] = []
-    collector.request_policy(positions, answers.append)
-    collector.process_batches()
+    logits, _ = collector.evaluate(positions)
     noise = gumbel_noise(seed, ids, plies, positions.moves).to(positions.device)
-    scores = log_priors(answers[0], positions.legal_moves()) + temperature * noise
+    scores = log_priors(logits, positions.legal_moves()) + temperature * noise
     return scores.argmax(1)
 
 

@@ -14,9 +14,10 @@ Axes: `G` games, `A = N * N` moves, `B` leaves of a round.
 """
 
 import math
+import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Collector
 from hex_ai.puct.cell_sets import Frame, as_integers
 from hex_ai.puct.position_pool import PositionPool
-from hex_ai.puct.tree import WON, Descent, Node, PuctTree, TreeSettings, Verdict, expected_line
+from hex_ai.puct.tree import WON, Descent, Node, PuctTree, expected_line
 
 # A share of the policy that goes to all cells alike, so that no move is out of reach.
 UNIFORM_SHARE = 0.01
@@ -41,12 +42,10 @@ class PuctSettings:
     """How a search for play runs.
 
     Attributes:
-      tree: how leaves are chosen.
       leaves: leaves a game sends a round at most; a small tree sends fewer.
       max_nodes: nodes that all games together keep at most; the search stops when they are there.
     """
 
-    tree: TreeSettings = field(default_factory=TreeSettings)
     leaves: int = 64
     max_nodes: int = 200_000
 
@@ -78,26 +77,6 @@ class PuctResult:
     evaluations: Tensor
 
 
-@dataclass(frozen=True)
-class _Budget:
-    """When to stop: at a number of evaluations a game, at a time of the clock, or at either."""
-
-    evaluations: int | None
-    deadline: float
-
-    def left(self, used: int, leaves: int) -> int:
-        """Leaves that a game may still send, at most `leaves`."""
-        return leaves if self.evaluations is None else min(leaves, self.evaluations - used)
-
-
-class _Game:
-    """One game's tree, and how many evaluations it has asked for in the search under way."""
-
-    def __init__(self, tree: PuctTree) -> None:
-        self.tree = tree
-        self.evaluations = 0
-
-
 class PuctSearch:
     """Searches `G` games of one size and keeps their trees from move to move.
 
@@ -108,6 +87,10 @@ class PuctSearch:
       collector: answers the requests.
       settings: see `PuctSettings`.
       clock: seconds that pass; tests bring their own.
+
+    Attributes:
+      positions: the roots as they are now.
+      trees: each game's tree.
 
     Raises:
       ShapeError: no position, or a finished root.
@@ -129,14 +112,7 @@ class PuctSearch:
         )
         self._frame = Frame(positions.size)
         self._seconds_a_leaf = 0.0
-        self._games = [
-            _Game(PuctTree(stones, self.settings.tree)) for stones in self._stones(positions)
-        ]
-
-    @property
-    def trees(self) -> list[PuctTree]:
-        """Each game's tree."""
-        return [game.tree for game in self._games]
+        self.trees = [PuctTree(stones) for stones in _stones(positions)]
 
     def search(self, *, evaluations: int | None = None, seconds: float | None = None) -> PuctResult:
         """Searches until the budget is used up or every root is proven.
@@ -153,12 +129,12 @@ class PuctSearch:
         _require_budget(evaluations, seconds)
         self._require_unfinished()
         started = self._clock()
-        budget = _Budget(evaluations, started + (math.inf if seconds is None else seconds))
-        for game in self._games:
-            game.evaluations = 0
+        deadline = started + (math.inf if seconds is None else seconds)
+        for tree in self.trees:
+            tree.evaluations = 0
         if self._start():
-            self._seconds_a_leaf = (self._clock() - started) / len(self._games)
-        self._go_on(budget)
+            self._seconds_a_leaf = (self._clock() - started) / len(self.trees)
+        self._go_on(sys.maxsize if evaluations is None else evaluations, deadline)
         return self._result()
 
     def advance(self, moves: Tensor) -> None:
@@ -168,52 +144,36 @@ class PuctSearch:
           ShapeError, IllegalMoveError: see `Positions.require_legal`.
         """
         self.positions.require_legal(moves)
-        for game, move in zip(self._games, moves.tolist(), strict=True):
-            cell = self._frame.cell(move, game.tree.root.turned)
-            self._pool.drop(game.tree.advance(cell))
+        for tree, move in zip(self.trees, moves.tolist(), strict=True):
+            cell = self._frame.cell(move, tree.root.transposed)
+            self._pool.drop(tree.advance(cell))
         self.positions = self.positions.play(moves)
-
-    def keep(self, games: Sequence[int]) -> None:
-        """Goes on with these games only, in this order: for when some are finished."""
-        chosen = set(games)
-        for number, game in enumerate(self._games):
-            if number not in chosen:
-                rows = [node.row for node in game.tree.nodes.values()]
-                self._pool.drop([row for row in rows if row >= 0])
-        self._games = [self._games[number] for number in games]
-        self.positions = self.positions[
-            torch.tensor(games, dtype=torch.int64, device=self.positions.device)
-        ]
 
     def _require_unfinished(self) -> None:
         if not len(self.positions) or bool(self.positions.finished.any()):
             raise ShapeError("a search starts from one or more positions that are not finished")
-
-    def _stones(self, positions: Positions) -> list[tuple[int, int]]:
-        stones = positions.stones().flatten(1).cpu().numpy()
-        return list(zip(as_integers(stones > 0), as_integers(stones < 0), strict=True))
 
     def _start(self) -> bool:
         """Evaluates the roots that are not yet, proven or not: a lost one needs the policy too.
 
         Says whether there were any.
         """
-        new = [number for number, game in enumerate(self._games) if game.tree.root.row < 0]
+        new = [number for number, tree in enumerate(self.trees) if tree.root.row < 0]
         if new:
             roots = self.positions[torch.tensor(new, device=self.positions.device)]
-            self._judge([(self._games[n].tree, self._games[n].tree.root) for n in new], roots)
-        asked = [(game, game.tree.root) for game in self._games if not game.tree.root.ready]
+            self._judge([(self.trees[n], self.trees[n].root) for n in new], roots)
+        asked = [(tree, tree.root) for tree in self.trees if not tree.root.ready]
         self._ask(asked)
         return bool(asked)
 
-    def _go_on(self, budget: _Budget) -> None:
-        """Rounds, until the budget is used up."""
-        while leaves := self._affordable(budget.deadline - self._clock()):
+    def _go_on(self, evaluations: int, deadline: float) -> None:
+        """Rounds, until a game's evaluations or the time are used up."""
+        while leaves := self._affordable(deadline - self._clock()):
             started = self._clock()
             sent = [
-                (game, descent)
-                for game in self._games
-                for descent in _descents(game, budget.left(game.evaluations, leaves))
+                (tree, descent)
+                for tree in self.trees
+                for descent in _descents(tree, min(leaves, evaluations - tree.evaluations))
             ]
             if not self._round(sent):
                 return
@@ -224,12 +184,12 @@ class PuctSearch:
     def _affordable(self, seconds: float) -> int:
         """Leaves a game that the next round may send: fewer, if there is no time for all."""
         wanted = self.settings.leaves
-        total = self._seconds_a_leaf * len(self._games)
+        total = self._seconds_a_leaf * len(self.trees)
         if wanted * total < seconds:
             return wanted
         return max(0, int(seconds / total)) if total else 0
 
-    def _round(self, sent: list[tuple[_Game, Descent]]) -> bool:
+    def _round(self, sent: list[tuple[PuctTree, Descent]]) -> bool:
         """Values all leaves that were sent, and backs them up; whether there was room for it."""
         open_ones = {id(d.leaf): (g, d.leaf) for g, d in sent if d.leaf.is_open}
         room = self._pool.room >= len(open_ones)
@@ -237,33 +197,33 @@ class PuctSearch:
         try:
             self._expand(list(fresh.values()))
         finally:
-            for game, descent in sent:
+            for tree, descent in sent:
                 # Others that met the same leaf have learnt nothing more.
                 first = fresh.pop(id(descent.leaf), None) is not None
-                game.tree.end(descent, counted=first and not descent.leaf.is_open)
+                tree.end(descent, counted=first and not descent.leaf.is_open)
         return room and bool(sent)
 
-    def _expand(self, fresh: list[tuple[_Game, Node]]) -> None:
+    def _expand(self, fresh: list[tuple[PuctTree, Node]]) -> None:
         """Finds out what there is to know of leaves that are open."""
-        new = [(game.tree, leaf) for game, leaf in fresh if leaf.row < 0]
+        new = [(tree, leaf) for tree, leaf in fresh if leaf.row < 0]
         if new:
             self._judge(new, self._played([leaf for _, leaf in new]))
-        self._ask([(game, leaf) for game, leaf in fresh if not leaf.proof])
+        self._ask([(tree, leaf) for tree, leaf in fresh if not leaf.proof])
 
     def _played(self, leaves: list[Node]) -> Positions:
         """The positions of new nodes, by playing the moves that lead to them."""
         steps = [leaf.parents[-1] for leaf in leaves]
-        moves = [self._frame.cell(cell, parent.turned) for parent, cell in steps]
+        moves = [self._frame.cell(cell, parent.transposed) for parent, cell in steps]
         parents = self._pool.read([parent.row for parent, _ in steps])
         return parents.play(torch.tensor(moves, device=parents.device))
 
     def _judge(self, nodes: list[tuple[PuctTree, Node]], positions: Positions) -> None:
         """Stores new nodes, and takes in what can be said of them without the network."""
         rows = self._pool.keep(positions)
-        turned = np.array([node.turned for _, node in nodes])
+        transposed = np.array([node.transposed for _, node in nodes])
         found = resolve(positions)
         sets = (
-            as_integers(self._frame.turn(part.cpu().numpy(), turned))
+            as_integers(self._frame.transpose(part.cpu().numpy(), transposed))
             for part in (found.carriers, found.must, found.threats)
         )
         moves = found.moves.tolist()
@@ -271,29 +231,24 @@ class PuctSearch:
             nodes, rows, found.proven.tolist(), moves, *sets, strict=True
         ):
             node.row = row
-            move = self._frame.cell(move, node.turned) if proof == WON else -1
-            tree.judge(node, Verdict(proof, carrier, must, threats, move))
+            move = self._frame.cell(move, node.transposed) if proof == WON else -1
+            tree.judge(node, proof, carrier, must, threats, move)
 
-    def _ask(self, asked: list[tuple[_Game, Node]]) -> None:
+    def _ask(self, asked: list[tuple[PuctTree, Node]]) -> None:
         """Asks the collector about nodes, and gives them the answers."""
         if not asked:
             return
         positions = self._pool.read([node.row for _, node in asked])
-        answers: list[Tensor] = []
-        self._collector.request_policy(positions, answers.append)
-        self._collector.request_value(positions, answers.append)
-        self._collector.process_batches()
-        logits, values = answers
+        logits, values = self._collector.evaluate(positions)
         priors, order = _shares(logits, positions.legal_moves())
-        turned = np.array([node.turned for _, node in asked])
-        cells = self._frame.cells(order.cpu().numpy(), turned)
+        transposed = np.array([node.transposed for _, node in asked])
+        cells = self._frame.cells(order.cpu().numpy(), transposed)
         shares = priors.float().cpu().numpy()
-        for (game, node), *answer in zip(asked, cells, shares, values.tolist(), strict=True):
-            game.tree.evaluate(node, *answer)
-            game.evaluations += 1
+        for (tree, node), *answer in zip(asked, cells, shares, values.tolist(), strict=True):
+            tree.evaluate(node, *answer)
 
     def _result(self) -> PuctResult:
-        found = [self._found(game) for game in self._games]
+        found = [self._found(tree) for tree in self.trees]
         moves, values, proven, visits, q, lines = zip(*found, strict=True)
         device = self.positions.device
         return PuctResult(
@@ -303,28 +258,32 @@ class PuctSearch:
             torch.tensor(np.stack(visits), device=device),
             torch.tensor(np.stack(q), device=device),
             tuple(lines),
-            torch.tensor([game.evaluations for game in self._games], device=device),
+            torch.tensor([tree.evaluations for tree in self.trees], device=device),
         )
 
-    def _found(self, game: _Game) -> tuple[Any, ...]:
+    def _found(self, tree: PuctTree) -> tuple[Any, ...]:
         """One game's part of each field of the result, but for the evaluations."""
-        root, moves = game.tree.root, self.positions.moves
+        root, moves = tree.root, self.positions.moves
         visits, q = np.zeros(moves, np.int64), np.full(moves, np.nan, np.float32)
         for edge in root.edges:
             if edge.child.is_open:  # there was no room for it
                 continue
-            cell = self._frame.cell(edge.cell, root.turned)
+            cell = self._frame.cell(edge.cell, root.transposed)
             visits[cell], q[cell] = edge.visits, -edge.child.value
-        line = [self._frame.cell(cell, root.turned) for cell in expected_line(root)]
+        line = [self._frame.cell(cell, root.transposed) for cell in expected_line(root)]
         return line[0], root.value, root.proof, visits, q, tuple(line)
 
 
-def _descents(game: _Game, wanted: int) -> list[Descent]:
+def _stones(positions: Positions) -> list[tuple[int, int]]:
+    stones = positions.stones().flatten(1).cpu().numpy()
+    return list(zip(as_integers(stones > 0), as_integers(stones < 0), strict=True))
+
+
+def _descents(tree: PuctTree, wanted: int) -> list[Descent]:
     """Up to `wanted` descents to nodes not evaluated yet, and what was met on the way to them.
 
     More fill batches better and aim worse: in a small tree they get in each other's way.
     """
-    tree = game.tree
     nodes = len(tree.nodes)
     wanted = min(wanted, 1 + nodes // 4, 16 + nodes // 64)
     found: list[Descent] = []
@@ -347,9 +306,6 @@ def _shares(logits: Tensor, legal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _require_budget(evaluations: int | None, seconds: float | None) -> None:
-    if evaluations is None and seconds is None:
-        raise SettingError("a search wants a number of evaluations, or seconds, or both")
-    if evaluations is not None and evaluations < 1:
-        raise SettingError(f"{evaluations} evaluations are not positive")
-    if seconds is not None and not seconds > 0:
-        raise SettingError(f"{seconds} seconds are not positive")
+    given = [limit for limit in (evaluations, seconds) if limit is not None]
+    if not given or not all(limit > 0 for limit in given):
+        raise SettingError(f"{evaluations} evaluations or {seconds} seconds: want one, above 0")

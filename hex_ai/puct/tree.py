@@ -1,12 +1,12 @@
 """The tree of one game's search: which leaf to look at next, what is proven, what it is worth.
 
 Plain Python, one object a node: a descent looks at a handful of moves a node, too few for arrays.
-Nothing here evaluates anything; `play_search` brings what the network and `threats` say.
+Nothing here evaluates anything; `search` brings what the network and `threats` say.
 
 Cells are counted in the tree's *frame*, the board as the first root's mover sees it; a node is
-*turned* if its own mover sees the transpose. A set of cells is an integer, bit k for cell k. Values
-and proofs are the view of the node's own mover. Positions reached by several orders of moves are
-one node with several parents.
+*transposed* if its own mover sees the transpose. A set of cells is an integer, bit k for cell k.
+Values and proofs are the view of the node's own mover. Positions reached by several orders of moves
+are one node with several parents.
 
 A node keeps the moves that may still win, its `must`. A move that loses to a win with carrier C
 rules out every move outside C, so each refutation cuts `must` down to C: Hayward's
@@ -18,52 +18,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hex_ai.errors import SettingError
-
 WON, LOST, UNKNOWN = 1, -1, 0
 
+# Weight of prior and visits against the value of a move.
+EXPLORATION = 1.5
 
-@dataclass(frozen=True)
-class TreeSettings:
-    """How leaves are chosen.
-
-    Attributes:
-      exploration: weight of prior and visits against the value of a move, above 0.
-      unseen: how much less than its node's own value a move is thought to be worth before anybody
-        looked at it.
-    """
-
-    exploration: float = 1.5
-    unseen: float = 0.2
-
-    def __post_init__(self) -> None:
-        if not 0 < self.exploration < math.inf or not 0 <= self.unseen <= 2:
-            raise SettingError(
-                f"exploration {self.exploration} or unseen {self.unseen} is unusable"
-            )
+# How much less than its node's own value a move is thought to be worth before anybody looked at it.
+UNSEEN = 0.2
 
 
+@dataclass(slots=True, eq=False)
 class Edge:
     """A move of a node that was looked at.
 
     Attributes:
-      cell: the move.
-      prior: the policy's share for it.
-      child: the node behind it.
-      visits: leaves valued through it.
-      pending: leaves on their way through it.
+      cell, prior, child: the move, the policy's share for it, and the node behind it.
+      visits, pending: leaves valued through it, and leaves on their way through it.
     """
 
-    __slots__ = ("cell", "child", "pending", "prior", "visits")
-
-    def __init__(self, cell: int, prior: float, child: Node) -> None:
-        self.cell, self.prior, self.child = cell, prior, child
-        self.visits = self.pending = 0
+    cell: int
+    prior: float
+    child: Node
+    visits: int = 0
+    pending: int = 0
 
 
 class Node:
@@ -71,7 +53,7 @@ class Node:
 
     Attributes:
       stones: the stones of the frame's first side and of the other.
-      turned: the second side is to move.
+      transposed: the second side is to move.
       row: where the pool keeps the position, -1 before that.
       ready: it has been evaluated, so moves can be chosen.
       must: the legal moves not ruled out.
@@ -79,6 +61,7 @@ class Node:
       cells, priors: all cells, best prior first, and the policy's shares.
       next: the first of them that may still have to be looked at.
       edges: the moves looked at, in that order.
+      visits, pending: leaves valued behind it, and leaves on their way there.
       network, value: what the network says, and what the search makes of it.
       proof, carrier, move: once proven, for whom, the cells needed, and a winning move or -1.
       model: where the proof was taken over from another node, that one: there the same replies win.
@@ -87,12 +70,12 @@ class Node:
 
     __slots__ = (
         *("carrier", "cells", "edges", "model", "move", "must", "network", "next", "parents"),
-        *("pending", "priors", "proof", "ready", "row", "ruled", "stones", "turned", "value"),
+        *("pending", "priors", "proof", "ready", "row", "ruled", "stones", "transposed", "value"),
         "visits",
     )
 
-    def __init__(self, stones: tuple[int, int], turned: bool) -> None:
-        self.stones, self.turned = stones, turned
+    def __init__(self, stones: tuple[int, int], transposed: bool) -> None:
+        self.stones, self.transposed = stones, transposed
         self.row = self.move = -1
         self.ready = False
         self.must = self.carrier = self.next = self.visits = self.pending = 0
@@ -110,25 +93,22 @@ class Node:
         """Nothing is known of it yet."""
         return not self.ready and not self.proof
 
+    def edge_of(self, cell: int) -> Edge | None:
+        """The move at a cell, if it was looked at."""
+        return next((edge for edge in self.edges if edge.cell == cell), None)
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What `threats` says of one node, in the tree's frame; see `threats.Verdicts`."""
-
-    proof: int
-    carrier: int
-    must: int
-    threats: int
-    move: int
+    def child_of(self, cell: int) -> Node:
+        """A new node for the position after a move."""
+        first, second = self.stones
+        stones = (first, second | 1 << cell) if self.transposed else (first | 1 << cell, second)
+        return Node(stones, not self.transposed)
 
 
-class Descent:
-    """A way down: the nodes and moves passed, and the node it ended at."""
+class Descent(NamedTuple):
+    """A path from the root: the nodes and moves passed, and the node it ended at."""
 
-    __slots__ = ("leaf", "path")
-
-    def __init__(self, path: list[tuple[Node, Edge]], leaf: Node) -> None:
-        self.path, self.leaf = path, leaf
+    path: list[tuple[Node, Edge]]
+    leaf: Node
 
 
 class PuctTree:
@@ -136,12 +116,17 @@ class PuctTree:
 
     Args:
       stones: of the root: its mover's, then the other's.
+
+    Attributes:
+      root: the position searched.
+      nodes: every node by its stones.
+      evaluations: nodes evaluated; whoever searches may count from 0 again.
     """
 
-    def __init__(self, stones: tuple[int, int], settings: TreeSettings) -> None:
-        self.settings = settings
-        self.root = Node(stones, turned=False)
+    def __init__(self, stones: tuple[int, int]) -> None:
+        self.root = Node(stones, transposed=False)
         self.nodes = {stones: self.root}
+        self.evaluations = 0
 
     def descend(self) -> Descent:
         """Goes down to a node that is not evaluated yet, or to one that is proven.
@@ -170,15 +155,18 @@ class PuctTree:
                 if not node.proof:
                     node.value = _mean_value(node)
 
-    def judge(self, node: Node, verdict: Verdict) -> None:
-        """Takes in what can be said of a new node without the network."""
-        node.must = verdict.must
-        if verdict.proof:
-            self.prove(node, verdict.proof, verdict.carrier, verdict.move)
-        elif not node.must:
-            self.prove(node, LOST, verdict.threats, -1)
-        else:
-            node.ruled.append((verdict.must, verdict.threats))
+    def judge(
+        self, node: Node, proof: int, carrier: int, must: int, threats: int, move: int
+    ) -> None:
+        """Takes in what `threats.Verdicts` says of a new node, in the frame."""
+        node.must = must
+        if not proof and must:
+            node.ruled.append((must, threats))
+            return
+        node.proof = proof or LOST
+        node.carrier, node.move = (carrier, move) if proof else (threats, -1)
+        node.value = float(node.proof)
+        self._tell_parents(node)
 
     def evaluate(self, node: Node, cells: NDArray[Any], priors: NDArray[Any], value: float) -> None:
         """Takes in an evaluation: int16 and float32 `[A]`, best prior first, and the value."""
@@ -187,12 +175,7 @@ class PuctTree:
         node.network = value
         node.value = float(node.proof) or value
         node.ready = True
-
-    def prove(self, node: Node, proof: int, carrier: int, move: int) -> None:
-        """Marks a node as won or lost within a carrier, and whatever follows from that."""
-        node.proof, node.carrier, node.move = proof, carrier, move
-        node.value = float(proof)
-        self._tell_parents(node)
+        self.evaluations += 1
 
     def _tell_parents(self, proven: Node) -> None:
         waiting = [proven]
@@ -207,7 +190,7 @@ class PuctTree:
 
         Moves nobody looked at are worth the same, so only the one of largest prior is compared.
         """
-        scale = self.settings.exploration * math.sqrt(node.visits + node.pending + 1)
+        scale = EXPLORATION * math.sqrt(node.visits + node.pending + 1)
         best, best_score = None, -math.inf
         must = node.must
         for edge in node.edges:
@@ -221,7 +204,7 @@ class PuctTree:
                     best, best_score = edge, score
         place = _next_unseen(node)
         if place < len(node.cells):
-            score = node.value - self.settings.unseen + scale * float(node.priors[place])
+            score = node.value - UNSEEN + scale * float(node.priors[place])
             if best is None or score > best_score:
                 return self._open(node, place)
         assert best is not None, "a node that is not proven has a move left"
@@ -231,7 +214,7 @@ class PuctTree:
         """Adds the move at this place, with its node unless another order of moves made it."""
         cell = int(node.cells[place])
         node.next = place + 1
-        child = _child_of(node, cell)
+        child = node.child_of(cell)
         child = self.nodes.setdefault(child.stones, child)
         child.parents.append((node, cell))
         edge = Edge(cell, float(node.priors[place]), child)
@@ -244,8 +227,8 @@ class PuctTree:
         A move nobody looked at makes a new tree, which takes over what is proven.
         """
         before = list(self.nodes.values())
-        edge = _edge_of(self.root, cell)
-        child = edge.child if edge else _child_of(self.root, cell)
+        edge = self.root.edge_of(cell)
+        child = edge.child if edge else self.root.child_of(cell)
         if not child.proof:
             _take_over(child, self.root, cell)
         self.root = child
@@ -256,24 +239,14 @@ class PuctTree:
         return [node.row for node in before if node.row >= 0 and id(node) not in kept]
 
 
-def best_edge(node: Node) -> Edge | None:
-    """The move looked at most of those not ruled out; in a lost node, of all.
-
-    None where nobody looked at any such move.
-    """
-    lost = node.proof == LOST
-    edges = [edge for edge in node.edges if lost or node.must >> edge.cell & 1]
-    return max(edges, key=lambda edge: (edge.visits, -edge.child.value, edge.prior), default=None)
-
-
 def expected_line(root: Node) -> list[int]:
     """The moves that both sides are expected to play, in the frame."""
     cells: list[int] = []
     node: Node | None = root
     while node is not None and (node.move >= 0 or node.ready):
-        edge = best_edge(node)
+        edge = _best_edge(node)
         if node.proof == WON:
-            edge = _edge_of(node, node.move)
+            edge = node.edge_of(node.move)
             cells.append(node.move)
         else:
             cells.append(edge.cell if edge else _likeliest(node))
@@ -281,8 +254,11 @@ def expected_line(root: Node) -> list[int]:
     return cells
 
 
-def _edge_of(node: Node, cell: int) -> Edge | None:
-    return next((edge for edge in node.edges if edge.cell == cell), None)
+def _best_edge(node: Node) -> Edge | None:
+    """The move looked at most of those not ruled out, in a lost node of all; None if none was."""
+    lost = node.proof == LOST
+    edges = [edge for edge in node.edges if lost or node.must >> edge.cell & 1]
+    return max(edges, key=lambda edge: (edge.visits, -edge.child.value, edge.prior), default=None)
 
 
 def _likeliest(node: Node) -> int:
@@ -320,18 +296,18 @@ def _take_over(child: Node, parent: Node, cell: int) -> None:
     if parent.proof == LOST:
         models = [edge.child for edge in seen.edges if edge.child.proof == WON]
     else:
-        edge = _edge_of(seen, cell) if cell == parent.move else None
+        edge = seen.edge_of(cell) if cell == parent.move else None
         models = [edge.child] if edge and edge.child.proof == LOST else []
-    models = [model for model in models if not _cells_needed(model) & taken]
+    # The winner's next move need not be one of the proof's cells.
+    models = [
+        model
+        for model in models
+        if not model.carrier & taken and (model.move < 0 or not taken >> model.move & 1)
+    ]
     if models:
         model = min(models, key=lambda node: node.carrier.bit_count())
         child.proof, child.carrier, child.move = model.proof, model.carrier, model.move
         child.value, child.model = float(child.proof), model
-
-
-def _cells_needed(proven: Node) -> int:
-    """The cells of a proof, and the winner's next move, which need not be one of them."""
-    return proven.carrier | (1 << proven.move if proven.move >= 0 else 0)
 
 
 def _cover(ruled: list[tuple[int, int]]) -> int:
@@ -360,12 +336,6 @@ def _mean_value(node: Node) -> float:
         total -= edge.visits * edge.child.value
         count += edge.visits
     return total / count
-
-
-def _child_of(node: Node, cell: int) -> Node:
-    first, second = node.stones
-    stones = (first, second | 1 << cell) if node.turned else (first | 1 << cell, second)
-    return Node(stones, not node.turned)
 
 
 def _reachable(root: Node) -> dict[tuple[int, int], Node]:

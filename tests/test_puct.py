@@ -1,4 +1,4 @@
-"""The search for play: exact where it proves, the same alone as in company, and within its budget.
+"""The search for play: exact where it proves, the same alone as among others, within its budget.
 
 Proofs are held against the exact solver of the reference, with evaluators that know nothing or lie.
 All is seeded, and evaluators are functions of the position: nothing here can fail by chance.
@@ -19,7 +19,7 @@ from hex_ai.game.positions import Positions
 from hex_ai.game.threats import resolve
 from hex_ai.inference.position_collector import PositionCollector
 from hex_ai.puct.search import PuctResult, PuctSearch, PuctSettings
-from hex_ai.puct.tree import Node, PuctTree, TreeSettings, Verdict, expected_line
+from hex_ai.puct.tree import Node, PuctTree, expected_line
 
 Share = Callable[[int, int], int]
 CPU = torch.device("cpu")
@@ -89,7 +89,7 @@ def assert_sound(node: Node, size: int) -> int:
     """All proofs below a node hold even if the loser has every cell but the carrier."""
     checked = 0
     if node.proof:
-        loser_is_second = (node.proof == 1) != node.turned
+        loser_is_second = (node.proof == 1) != node.transposed
         outside = ((1 << size * size) - 1) & ~(node.stones[0] | node.stones[1] | node.carrier)
         first, second = node.stones
         first, second = (first, second | outside) if loser_is_second else (first | outside, second)
@@ -101,7 +101,7 @@ def assert_sound(node: Node, size: int) -> int:
                 )
                 for row in range(size)
             ),
-            -1 if node.turned else 1,
+            -1 if node.transposed else 1,
         )
         assert solve(board) == node.proof
         checked = 1
@@ -123,7 +123,7 @@ def fields(found: PuctResult, row: int) -> list[object]:
 
 
 @pytest.mark.parametrize("leaves", [1, 5, 16])
-def test_a_game_is_searched_alike_alone_and_in_any_company(leaves: int) -> None:
+def test_a_game_is_searched_alike_alone_and_among_others(leaves: int) -> None:
     roots = random_roots(24, 6, 2, CPU)
     together = searched(roots, Hashed(1), 60, leaves=leaves)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
@@ -149,12 +149,12 @@ def test_statistics_add_up() -> None:
 
 
 def test_a_refuted_move_is_not_expected_while_others_are_left() -> None:
-    tree = PuctTree((0, 0), TreeSettings())
-    tree.judge(tree.root, Verdict(0, carrier=0, must=0b1011, threats=0, move=-1))
+    tree = PuctTree((0, 0))
+    tree.judge(tree.root, 0, carrier=0, must=0b1011, threats=0, move=-1)
     shares = np.array([0.4, 0.3, 0.2, 0.1], np.float32)
     tree.evaluate(tree.root, np.array([0, 2, 3, 1], np.int16), shares, 0.5)
     descent = tree.descend()
-    tree.judge(descent.leaf, Verdict(1, carrier=0b1010, must=0, threats=0, move=1))
+    tree.judge(descent.leaf, 1, carrier=0b1010, must=0, threats=0, move=1)
     tree.end(descent, counted=True)
     assert [edge.cell for edge in tree.root.edges] == [0]
     assert expected_line(tree.root) == [3]
@@ -244,7 +244,7 @@ def unseen(search: PuctSearch) -> list[int]:
     legal = search.positions.legal_moves()[0].nonzero()[:, 0]
     after = search.positions[torch.zeros_like(legal)].play(legal)
     root = search.trees[0].root
-    known = {search._frame.cell(e.cell, root.turned) for e in root.edges if e.child.proof}
+    known = {search._frame.cell(e.cell, root.transposed) for e in root.edges if e.child.proof}
     proven = resolve(after).proven.tolist()
     blank = [m for m, p in zip(legal.tolist(), proven, strict=True) if p != 1 and m not in known]
     return blank or legal.tolist()
@@ -282,29 +282,26 @@ def _stones(pair: tuple[int, int]) -> int:
 
 
 def test_a_tree_that_was_kept_proves_what_a_new_one_proves() -> None:
-    search = PuctSearch(random_roots(20, 4, 5, CPU), PositionCollector(Hashed(2)))
-    search.advance(search.search(evaluations=3).moves)
-    search.keep([n for n, over in enumerate(search.positions.finished.tolist()) if not over])
-    assert_exact(search.positions, search.search(evaluations=PLENTY))
+    roots, searches = random_roots(20, 4, 5, CPU), []
+    for row in range(len(roots)):
+        search = PuctSearch(roots[row : row + 1], PositionCollector(Hashed(2)))
+        search.advance(search.search(evaluations=3).moves)
+        if not bool(search.positions.finished[0]):
+            searches.append(search)
+    assert len(searches) > 10
+    for search in searches:
+        assert_exact(search.positions, search.search(evaluations=PLENTY))
 
 
-def test_whole_games_are_legal_and_won_by_who_was_proven_to_win() -> None:
-    search = PuctSearch(Positions.empty(6, 4).play(torch.arange(6)), PositionCollector(Hashed(7)))
-    first = search.search(evaluations=PLENTY)
-    red_to_win = {n: int(p) < 0 for n, p in enumerate(first.proven)}
-    numbers = list(red_to_win)
-    for _ in range(16):
+@pytest.mark.parametrize("opening", range(6))
+def test_whole_games_are_legal_and_won_by_who_was_proven_to_win(opening: int) -> None:
+    roots = Positions.empty(1, 4).play(torch.tensor([opening]))
+    search = PuctSearch(roots, PositionCollector(Hashed(7)))
+    winner = -int(search.search(evaluations=PLENTY).proven[0])  # Blue is to move
+    assert winner
+    while not bool(search.positions.finished[0]):
         search.advance(search.search(evaluations=20).moves)
-        over = search.positions.finished.tolist()
-        for place, number in enumerate(numbers):
-            if over[place]:
-                assert (int(search.positions.winner()[place]) == 1) == red_to_win[number]
-        left = [place for place in range(len(numbers)) if not over[place]]
-        numbers = [numbers[place] for place in left]
-        if not left:
-            return
-        search.keep(left)
-    raise AssertionError("a game that does not end")
+    assert int(search.positions.winner()[0]) == winner
 
 
 def test_any_legal_move_may_be_played_even_one_nobody_looked_at() -> None:
@@ -357,8 +354,6 @@ def test_unusable_budgets_roots_and_settings_are_refused() -> None:
     for settings in ({"leaves": 0}, {"max_nodes": 0}):
         with pytest.raises(SettingError):
             PuctSettings(**settings)
-    with pytest.raises(SettingError):
-        TreeSettings(exploration=0.0)
     finished = positions_of([SlowBoard(((1, -1), (1, -1)), -1)])
     for refused in (finished, roots[:0]):
         with pytest.raises(ShapeError):
@@ -374,18 +369,8 @@ def test_a_finished_game_is_not_searched_on() -> None:
         search.search(evaluations=1)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        PuctSettings(leaves=3),
-        PuctSettings(tree=TreeSettings(exploration=3.0)),
-        PuctSettings(tree=TreeSettings(unseen=1.0)),
-    ],
-)
-def test_each_setting_changes_the_tree(settings: PuctSettings) -> None:
+def test_the_leaves_of_a_round_change_the_tree() -> None:
     roots = Positions.empty(1, 8)
-    found = [
-        PuctSearch(roots, PositionCollector(Hashed(1)), one).search(evaluations=100).visits
-        for one in (PuctSettings(), settings)
-    ]
-    assert not torch.equal(*found)
+    assert not torch.equal(
+        searched(roots, Hashed(1), 100).visits, searched(roots, Hashed(1), 100, leaves=3).visits
+    )

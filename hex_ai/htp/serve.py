@@ -1,0 +1,71 @@
+"""`serve_htp`: an engine from a checkpoint that answers until it is told to quit."""
+
+import io
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from hex_ai.htp.engine import HtpEngine
+from hex_ai.htp.protocol import Session
+from hex_ai.htp.settings import HtpSettings
+from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.tuning import plan_for
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+
+# Enough for the searches of a game; a small table is quickly there.
+CACHE_SIZE = 2**15
+
+
+def serve_htp(
+    model: Path | None = None,
+    *,
+    widths: Sequence[int] = (8, 4),
+    seconds: float | None = None,
+    level: int | None = None,
+    swap: str = "pieces",
+    board_size: int = 11,
+    device: str = "auto",
+    precision: str = "auto",
+    runtime: str = "eager",
+    lines: Iterable[str] | None = None,
+    write: Callable[[str], object] | None = None,
+) -> None:
+    """Answers lines of the Hex Text Protocol until `quit` or their end.
+
+    Args:
+      model: checkpoint, by default the shipped one.
+      widths, seconds, level, swap: see `HtpSettings`.
+      board_size: 1 to 19, until `boardsize` says another.
+      device, precision, runtime: `auto` or a name; see `plan_for`.
+      lines: requests, by default those of standard input.
+      write: takes each reply, by default to standard output.
+
+    Raises:
+      SettingError: an invalid setting.
+      CheckpointError: an unusable checkpoint.
+    """
+    settings = HtpSettings(tuple(widths), seconds, swap, level)
+    network = load_checkpoint(model or default_model_path()).network
+    plan = plan_for(network, device, runtime, precision)
+    inference = ModelInference(network, plan, cache_size=CACHE_SIZE)
+    engine = HtpEngine(inference, inference.device, settings, board_size)
+    if inference.plan.runtime == "compiled":
+        # Better now than on the clock of the first move; what runs eager need not wait.
+        inference.prepare(board_size)
+    # That the asker has gone is no error.
+    with suppress(BrokenPipeError):
+        Session(engine.commands).serve(_input() if lines is None else lines, write or _send)
+
+
+def _input() -> Iterable[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Bytes that are no text must not end the session, and only a line feed ends a line.
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    return sys.stdin or ()
+
+
+def _send(reply: str) -> None:
+    """Writes a reply at once: the asker waits for it."""
+    sys.stdout.write(reply)
+    sys.stdout.flush()

@@ -11,17 +11,17 @@ import argparse
 from itertools import pairwise
 from pathlib import Path
 
-from hex_ai.arena.match import MatchSettings, play_match
-from hex_ai.arena.players import NetworkPlayer, Way
+from hex_ai.arena.match import match
+from hex_ai.arena.players import NetworkPlayer, Strategy
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.puct.levels import LEVELS
 
 
-def ways(temperatures: str | None) -> dict[str, Way]:
+def strategies(temperatures: str | None) -> dict[str, Strategy]:
     """Every player by its name, the weakest first."""
     if temperatures is not None:
-        return {text: Way(temperature=float(text)) for text in temperatures.split(",")}
-    return {f"level {number}": Way(level=level) for number, level in enumerate(LEVELS, 1)}
+        return {text: Strategy(temperature=float(text)) for text in temperatures.split(",")}
+    return {f"level {number}": Strategy(level=level) for number, level in enumerate(LEVELS, 1)}
 
 
 def main() -> None:
@@ -31,14 +31,14 @@ def main() -> None:
     parser.add_argument("--games", type=int, default=98)
     parser.add_argument("--temperatures")
     arguments = parser.parse_args()
-    steps = pairwise(ways(arguments.temperatures).items())
+    steps = pairwise(strategies(arguments.temperatures).items())
     for (below, weaker), (above, stronger) in steps:
         for size in map(int, arguments.board_sizes.split(",")):
             one, other = (
-                NetworkPlayer(name, load_checkpoint(arguments.checkpoint).network, way, seed)
-                for seed, (name, way) in enumerate(((above, stronger), (below, weaker)))
+                NetworkPlayer(name, load_checkpoint(arguments.checkpoint).network, strategy, seed)
+                for seed, (name, strategy) in enumerate(((above, stronger), (below, weaker)))
             )
-            score = play_match(one, other, MatchSettings(size, arguments.games))
+            score = match(one, other, board_size=size, games=arguments.games)
             print(f"{above} against {below}, {size}x{size}: {score.line()}", flush=True)
 
 

@@ -8,6 +8,7 @@ every moment.
 import io
 import json
 import math
+import os
 import random
 import signal
 import subprocess
@@ -34,9 +35,11 @@ from hex_ai.store.replay import find_faults
 from hex_ai.store.run_folder import read_games, write_shard
 from hex_ai.training import fitting
 from hex_ai.training import learn_folder as run_folder
-from hex_ai.training.fitting import SETTLED_FROM
-from hex_ai.training.learn_folder import RunFolder
-from hex_ai.training.learning import Learner, Round
+from hex_ai.training.fitting import FROZEN_NORMS_FROM, FitReport, train
+from hex_ai.training.ladder import ladder
+from hex_ai.training.learn import learn as learn_run
+from hex_ai.training.learn_folder import SUFFIX, RunFolder
+from hex_ai.training.learner import Learner, Round
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import LearnSettings, Length, joined_sizes, learning_rate, next_size
 from hex_ai.training.trainer import Trainer
@@ -63,7 +66,7 @@ def learn(folder: Path, games: int, settings: LearnSettings = SMALL, **more: Any
 
 
 def weights(folder: Path) -> str:
-    return load_checkpoint(folder / "network.pt.gz").digest
+    return load_checkpoint(folder / f"network{SUFFIX}").digest
 
 
 def test_a_run_writes_what_its_page_says(tmp_path: Path) -> None:
@@ -78,9 +81,10 @@ def test_a_run_writes_what_its_page_says(tmp_path: Path) -> None:
     assert rates == sorted(rates, reverse=True)
     notes = json.loads((tmp_path / "learn.json").read_text())
     assert [row["network"] for row in notes["rounds"]] == [done.network for done in rounds]
-    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert kept[0] == "games-000000000.pt.gz"
-    assert len(kept) > 3
+    kept = sorted((tmp_path / "checkpoints").iterdir())
+    assert [path.name for path in kept] == [
+        f"games-{games:09d}{SUFFIX}" for games in (0, 12, 24, 36, 48, 60, 84, 96)
+    ]
     played = {}
     for size in (3, 4):
         games = list(read_games(tmp_path / "games" / f"{size}x{size}"))
@@ -92,7 +96,7 @@ def test_a_run_writes_what_its_page_says(tmp_path: Path) -> None:
     for done in rounds:
         ids = range(done.games - 12, done.games)
         assert {played[number] for number in ids} == {done.network}
-    assert rounds[0].network == load_checkpoint(tmp_path / "checkpoints" / kept[0]).digest
+    assert rounds[0].network == load_checkpoint(kept[0]).digest
     assert weights(tmp_path) not in played.values()
 
 
@@ -122,7 +126,7 @@ def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
     assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
 
 
-DRIVER = "from hex_ai.cli import main; main()"
+DRIVER = "from hex_ai.cli.main import main; main()"
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":
@@ -131,6 +135,7 @@ def start(folder: Path) -> "subprocess.Popen[str]":
     rounds = ["--games-per-round", "12", "--batch", "16"]
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, *command, *sizes, *rounds],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -203,27 +208,26 @@ def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
     as_it_is = replace(SMALL, channels=None, blocks=None)
     rounds = learn(tmp_path / "run", 24, as_it_is, init=tmp_path / "first.pt")
     assert rounds[0].network == digest
-    assert load_checkpoint(tmp_path / "run" / "network.pt.gz").network.config == first.config
+    assert load_checkpoint(tmp_path / "run" / f"network{SUFFIX}").network.config == first.config
     # All sizes take part at once.
     assert {done.board_size for done in rounds} == {3, 4}
-    other = tmp_path / "run" / "network.pt.gz"
+    other = tmp_path / "run" / f"network{SUFFIX}"
     with pytest.raises(StoreError, match="another network"):
         Learner(tmp_path / "run", as_it_is, init=other, resume=True, device=TEST_DEVICE)
     # The run knows what it began with.
     assert not learn(tmp_path / "run", 24, as_it_is, resume=True)
 
 
-def test_a_network_grows_in_a_run_that_is_resumed_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", [{"channels": 9}, {"blocks": 1}], ids=str)
+def test_a_network_to_start_from_keeps_its_shape(shape: dict[str, int], tmp_path: Path) -> None:
     init = tmp_path / "first.pt"
-    save_checkpoint(init, HexNetwork(NetworkConfig(8, 3)))
-    larger = replace(SMALL, channels=10, blocks=4)
-    learn(tmp_path / "whole", 48, larger, init=init)
-    with Learner(tmp_path / "parts", larger, init=init, device=TEST_DEVICE) as learner:
-        next(learner.rounds(Length(games=48)))
-    learn(tmp_path / "parts", 48, larger, init=init, resume=True)
-    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
-    grown = load_checkpoint(tmp_path / "parts" / "network.pt.gz").network
-    assert grown.config == NetworkConfig(10, 4)
+    save_checkpoint(init, HexNetwork(NetworkConfig(8, 2)))
+    settings = replace(SMALL, channels=None, blocks=None)
+    with pytest.raises(SettingError, match="shape of a network cannot be changed"):
+        Learner(tmp_path / "run", replace(settings, **shape), init=init, device=TEST_DEVICE)
+    Learner(
+        tmp_path / "other", replace(settings, blocks=2), init=init, device=TEST_DEVICE
+    ).folder.close()
 
 
 def test_resume_alone_goes_on_as_the_run_was_begun(
@@ -239,7 +243,7 @@ def test_resume_alone_goes_on_as_the_run_was_begun(
     assert notes["length"] == {"games": 48, "seconds": None}
     # Runs of older versions do not say how long they are.
     (tmp_path / "parts" / "learn.json").write_text(json.dumps(notes | {"length": None}))
-    assert "--hours or --games" in command(monkeypatch, capsys, *flags)[1]
+    assert "want hours or games" in command(monkeypatch, capsys, *flags)[1]
     assert command(monkeypatch, capsys, *flags, "--games", "48")[0] == 0
     for damage in ({"length": {"games": "x"}}, {"settings": {"board_sizes": [3], "x": 1}}):
         (tmp_path / "parts" / "learn.json").write_text(json.dumps(notes | damage))
@@ -306,7 +310,7 @@ def test_what_a_round_that_did_not_count_has_left_is_put_right(tmp_path: Path) -
     (tmp_path / "state.pt").write_bytes(before)
     learn(tmp_path, 36, resume=True)
     assert weights(tmp_path) != ahead
-    assert "games-000000048.pt.gz" not in [p.name for p in (tmp_path / "checkpoints").iterdir()]
+    assert not (tmp_path / "checkpoints" / f"games-000000048{SUFFIX}").exists()
     assert len(json.loads((tmp_path / "learn.json").read_text())["rounds"]) == 3
     learn(tmp_path, 48, resume=True)
     assert weights(tmp_path) == ahead
@@ -466,9 +470,8 @@ def test_a_time_ends_a_run(tmp_path: Path) -> None:
         assert not list(learner.rounds(Length(seconds=1e-6)))
 
 
-def test_a_swap_gives_no_sample_and_random_plies_none(tmp_path: Path) -> None:
-    learn(tmp_path, 96)
-    games = list(read_games(tmp_path / "games" / "4x4"))
+def test_a_swap_gives_no_sample_and_random_plies_none(stored: list[Path]) -> None:
+    games = list(read_games(stored[1]))
     unsearched = [int((game.search == 0).sum()) for game in games]
     assert min(unsearched) == 1
     assert max(unsearched) > 1
@@ -477,46 +480,50 @@ def test_a_swap_gives_no_sample_and_random_plies_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "said"),
     [
-        {"board_sizes": ()},
-        {"board_sizes": (5, 4)},
-        {"board_sizes": (4, 4)},
-        {"board_sizes": (2,)},
-        {"board_sizes": (3, 20)},
-        {"search_widths": ()},
-        {"search_widths": (0,)},
-        {"channels": 4},
-        {"blocks": 0},
-        *({name: 0} for name in ("games_per_round", "reuse", "batch", "learning_rate")),
-        *({name: math.nan} for name in ("reuse", "learning_rate")),
-        {"seed": -1},
+        ({"board_sizes": ()}, "not ascending"),
+        ({"board_sizes": (5, 4)}, "not ascending"),
+        ({"board_sizes": (4, 4)}, "not ascending"),
+        ({"board_sizes": (2,)}, "board size 2"),
+        ({"board_sizes": (3, 20)}, "board size 20"),
+        ({"search_widths": ()}, "0 levels"),
+        ({"search_widths": (0,)}, "whole numbers from 1"),
+        ({"channels": 4}, "channels 4"),
+        ({"blocks": 0}, "blocks 0"),
+        *(({name: 0}, f"{name} 0") for name in ("games_per_round", "batch")),
+        *(({name: 0}, f"{name} 0") for name in ("reuse", "learning_rate")),
+        *(({name: math.nan}, f"{name} nan") for name in ("reuse", "learning_rate")),
+        ({"reuse": 1e308}, "more than 1000"),
+        ({"seed": -1}, "seed -1"),
     ],
     ids=str,
 )
-def test_settings_that_cannot_be_meant_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(SettingError):
+def test_invalid_settings_are_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
         replace(SMALL, **change)
 
 
-def test_lengths_that_cannot_be_meant_are_refused() -> None:
-    for games, seconds in ((None, None), (0, None), (None, 0.0), (None, math.nan), (5, -1.0)):
-        with pytest.raises(SettingError):
+def test_invalid_lengths_are_refused() -> None:
+    with pytest.raises(SettingError, match="wants a number of games or of hours"):
+        Length()
+    for games, seconds in ((0, None), (None, 0.0), (None, math.nan), (5, -1.0)):
+        with pytest.raises(SettingError, match="is no length of a run"):
             Length(games, seconds)
 
 
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--board-sizes", "7,5"], "7, 5"),
-        (["--board-sizes", "x"], "x"),
-        (["--search-widths", "3;2"], "3;2"),
-        (["--hours", "0"], "0"),
-        (["--hours", "nan"], "nan"),
-        (["--games", "-3"], "-3"),
-        (["--channels", "4"], "channels"),
+        (["--board-sizes", "7,5"], "(7, 5) are not ascending"),
+        (["--board-sizes", "x"], "'x' is not a list of numbers"),
+        (["--search-widths", "3;2"], "'3;2' are not numbers"),
+        (["--hours", "0"], "0.0 is no length"),
+        (["--hours", "nan"], "nan is no length"),
+        (["--games", "-3"], "-3 is no length"),
+        (["--channels", "4"], "channels 4"),
         (["--init", "nowhere.pt"], "nowhere.pt"),
-        (["--reuse", "1e308"], "reuse"),
+        (["--reuse", "1e308"], "reuse 1e+308 is more"),
         (["--games-in-flight", "0"], "in flight"),
         (["--device", "tpu"], "tpu"),
     ],
@@ -549,79 +556,143 @@ def command(
     return int(str(ended.value.code)), said.out + said.err
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders of games that a run has played on 3 × 3 and on 4 × 4."""
+    run, threads = tmp_path_factory.mktemp("run"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    learn(run, 96)
+    torch.set_num_threads(threads)
+    return [run / "games" / name for name in ("3x3", "4x4")]
+
+
+def trained(folders: list[Path], output: Path, passes: float = 0.2, **more: Any) -> str:
+    """The digest of a small network trained on these games."""
+    small = {"channels": 8, "blocks": 1} if "init" not in more else {}
+    train(folders, output, passes=passes, batch=32, device=TEST_DEVICE, **small, **more)
+    return load_checkpoint(output).digest
+
+
 def test_stored_games_alone_teach(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stored: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settled, fit = [], Trainer.fit
-
-    def spy(*rest: Any, **more: Any) -> Any:
-        settled.extend([more.get("settled", False)] * rest[2])
-        return fit(*rest, **more)
-
     monkeypatch.setattr(fitting, "REPORTED_EVERY", 50)
-    learn(tmp_path / "run", 96)
-    monkeypatch.setattr(Trainer, "fit", spy)
-    folders = [str(tmp_path / "run" / "games" / name) for name in ("3x3", "4x4")]
+    seen: list[FitReport] = []
     path = tmp_path / "net.pt"
-    small = ["--channels", "8", "--blocks", "1", "--batch", "32", "--learning-rate", "0.01"]
-    status, told = command(
-        monkeypatch, capsys, "train", *folders, "--out", str(path), "--passes", "8", *small
-    )
-    assert status == 0
-    steps = [line.split() for line in told.splitlines() if line.startswith("step")]
-    policy, value = ([float(words[k]) for words in steps] for k in (5, 7))
-    assert policy[-1] < 0.9 * policy[0]
-    assert value[-1] < value[0]
+    trained(stored, path, 8, learning_rate=0.01, report=seen.append)
+    assert seen[-1].learnt.policy < 0.9 * seen[0].learnt.policy
+    assert seen[-1].learnt.value < seen[0].learnt.value
+    assert seen[-1].measured.policy < seen[0].measured.policy
     assert load_checkpoint(path).network.config == NetworkConfig(8, 1)
-    assert len(settled) > 100
-    unsettled = math.ceil(SETTLED_FROM * len(settled))
-    assert settled == [k >= unsettled for k in range(len(settled))]
-    assert "log odds times" in told.splitlines()[-1]
-    assert told.count("log odds times") == 1
-    settled.clear()
-    again = command(
-        monkeypatch, capsys, "train", folders[0], "--out", str(path), "--init", str(path),
-        "--passes", "0.1",
-    )  # fmt: skip
-    assert again[0] == 0
-    assert all(settled)
-    # A folder that its run has not come to yet is passed over, but not if there is no other.
+    # Calibrated once, at the end.
+    assert [done.factor is None for done in seen] == [True] * (len(seen) - 1) + [False]
+    assert [done.step == done.steps for done in seen] == [False] * (len(seen) - 1) + [True]
+
+
+def test_norms_are_frozen_for_the_last_steps_and_with_a_start_for_all(
+    stored: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen, fit = [], Trainer.fit
+
+    def spy(*rest: Any, frozen_norms: bool) -> Any:
+        frozen.extend([frozen_norms] * rest[2])
+        return fit(*rest, frozen_norms=frozen_norms)
+
+    monkeypatch.setattr(Trainer, "fit", spy)
+    path = tmp_path / "net.pt"
+    trained(stored, path, 1)
+    assert len(frozen) > 10
+    first = math.ceil(FROZEN_NORMS_FROM * len(frozen))
+    assert frozen == [k >= first for k in range(len(frozen))]
+    frozen.clear()
+    trained(stored, path, 1, init=path)
+    assert set(frozen) == {True}
+
+
+def test_a_folder_that_its_run_has_not_come_to_is_passed_over(
+    stored: list[Path], tmp_path: Path
+) -> None:
     waits = tmp_path / "7x7"
     waits.mkdir()
-    (waits / "run.json").write_bytes((Path(folders[0]) / "run.json").read_bytes())
-    one = ["train", str(waits), "--out", str(path), "--passes", "0.1"]
-    assert command(monkeypatch, capsys, *one, folders[0])[0] == 0
-    assert "holds no games" in command(monkeypatch, capsys, *one)[1]
-    # Games of several sizes in one folder are told apart.
-    mixed = tmp_path / "mixed"
-    mixed.mkdir()
-    for number, folder in enumerate(folders):
-        write_shard(mixed, number, list(read_games(Path(folder))))
-    assert command(monkeypatch, capsys, "train", str(mixed), *one[2:])[0] == 0
-    # Nor do games that no search was needed for teach anything.
+    (waits / "run.json").write_bytes((stored[0] / "run.json").read_bytes())
+    path = tmp_path / "net.pt"
+    assert trained([waits, stored[0]], path) == trained([stored[0]], path)
+    with pytest.raises(StoreError, match="7x7: holds no games"):
+        trained([waits], path)
+
+
+def test_games_of_several_sizes_in_one_folder_are_told_apart(
+    stored: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mixed").mkdir()
+    for number, folder in enumerate(stored):
+        write_shard(tmp_path / "mixed", number, list(read_games(folder)))
+    path = tmp_path / "net.pt"
+    assert trained([tmp_path / "mixed"], path) == trained(stored, path)
+    assert trained(stored[:1], path) != trained(stored, path)
+
+
+def test_games_that_no_search_was_needed_for_teach_nothing(
+    stored: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "blind").mkdir()
     blind = [
         GameRecord(**vars(game) | {"search": np.zeros_like(game.search)})
-        for game in read_games(Path(folders[0]))
+        for game in read_games(stored[0])
     ]
-    write_shard(waits, 0, blind)
-    assert "holds no plies to learn from" in command(monkeypatch, capsys, *one)[1]
-    assert command(monkeypatch, capsys, *one, folders[0])[0] == 0
-    for bad in (
-        ["--passes", "0"],
-        ["--passes", "1e308"],
-        ["--batch", "0"],
-        ["--batch", str(10**15)],
-        ["--learning-rate", "nan"],
-        ["--seed", str(2**80)],
-        ["--init", str(path), "--channels", "7"],
-        ["--init", str(path), "--blocks", "2"],  # one block pools the board
-    ):
-        assert command(monkeypatch, capsys, "train", *folders, "--out", str(path), *bad)[0] == 2
-    assert command(monkeypatch, capsys, "train", str(tmp_path), "--out", str(path))[0] == 6
-    for nowhere, code in ((tmp_path / "no" / "net.pt", 4), (tmp_path / "net.bin", 2)):
-        found = command(monkeypatch, capsys, "train", *folders, "--out", str(nowhere))
-        assert found[0] == code
-        assert "step" not in found[1]  # refused before the work
+    write_shard(tmp_path / "blind", 0, blind)
+    path = tmp_path / "net.pt"
+    with pytest.raises(StoreError, match="holds no plies to learn from"):
+        trained([tmp_path / "blind"], path)
+    assert trained([tmp_path / "blind", stored[0]], path) == trained(stored[:1], path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"passes": 0.0}, "passes 0.0 is not a positive"),
+        ({"passes": 1e308}, "are more than"),
+        ({"batch": 0}, "batch 0 is outside"),
+        ({"batch": 10**15}, "batch 1000000000000000 is outside"),
+        ({"learning_rate": math.nan}, "learning rate nan"),
+        ({"seed": 2**80}, "seed 12"),
+        ({"channels": 7}, "channels 7"),
+        ({"output": Path("net.bin")}, r"net\.bin"),
+    ],
+    ids=str,
+)
+def test_invalid_settings_of_training_are_refused(
+    change: dict[str, Any], said: str, stored: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingError, match=said):
+        train(stored, **{"output": tmp_path / "net.pt"} | change)
+    assert not (tmp_path / "net.pt").exists()
+
+
+def test_the_command_trains_as_python_does(
+    stored: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: list[FitReport] = []
+    digest = trained(stored, tmp_path / "net.pt", seed=3, report=seen.append)
+    flags = ["--passes", "0.2", "--batch", "32", "--channels", "8", "--blocks", "1", "--seed", "3"]
+
+    def ended(folder: Path, output: Path) -> tuple[int, str]:
+        folders = [str(folder / path.name) for path in stored]
+        flags_here = [*flags, "--device", TEST_DEVICE, "--out", str(output)]
+        return command(monkeypatch, capsys, "train", *folders, *flags_here)
+
+    status, said = ended(stored[0].parent, tmp_path / "other.pt")
+    assert status == 0
+    assert load_checkpoint(tmp_path / "other.pt").digest == digest
+    assert f"step {seen[-1].steps} of {seen[-1].steps}  policy {seen[-1].learnt.policy:.3f}" in said
+    assert f"log odds times {seen[-1].factor:.2f}" in said
+    assert ended(tmp_path, tmp_path / "other.pt")[0] == 6
+    status, said = ended(stored[0].parent, tmp_path / "no" / "net.pt")
+    assert status == 4
+    assert "step" not in said  # refused before the work
 
 
 def test_the_ladder_rates_and_draws(
@@ -632,14 +703,54 @@ def test_the_ladder_rates_and_draws(
     flags = ["--games", "4", "--checkpoints", "3", "--search-widths", "policy"]
     status, said = command(monkeypatch, capsys, "ladder", str(tmp_path), *flags)
     assert status == 0
-    ladder = json.loads((tmp_path / "ladder.json").read_text())
-    assert ladder["board_size"] == 4
-    assert [rung["games"] for rung in ladder["rungs"]] == [0, 24, 36]
-    assert ladder["rungs"][0]["elo"] == 0
-    assert said.count(" Elo  ") == 3
+    written = json.loads((tmp_path / "ladder.json").read_text())
+    assert written["board_size"] == 4
+    assert [rung["games"] for rung in written["rungs"]] == [0, 24, 36]
+    assert written["rungs"][0]["elo"] == 0
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
-    assert command(monkeypatch, capsys, "ladder", str(tmp_path / "none"), *flags)[0] == 6
-    assert command(monkeypatch, capsys, "ladder", str(tmp_path), "--checkpoints", "1")[0] == 2
+    told: list[str] = []
+    rungs = ladder(tmp_path, games=4, checkpoints=3, search_widths=(), report=told.append)
+    assert [vars(rung) for rung in rungs] == written["rungs"]
+    assert len(told) == 3
+    assert all(line in said for line in told)
+    for rung in rungs:
+        assert f"{rung.elo:+7.0f} ± {rung.spread:3.0f} Elo  {rung.games:8d} games" in said
+    with pytest.raises(StoreError, match="no run of learning"):
+        ladder(tmp_path / "none")
+    with pytest.raises(SettingError, match="1 checkpoints make no ladder"):
+        ladder(tmp_path, checkpoints=1)
+
+
+def test_the_command_learns_as_python_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[int, float]] = []
+    learnt = learn_run(
+        tmp_path / "one",
+        board_sizes=[3],
+        games=48,
+        search_widths=(2, 1),
+        channels=8,
+        blocks=1,
+        games_per_round=16,
+        reuse=2.0,
+        batch=8,
+        learning_rate=0.01,
+        seed=5,
+        games_in_flight=7,
+        device=TEST_DEVICE,
+        report=lambda done, share: seen.append((done.games, share)),
+    )
+    assert learnt.games == 48
+    assert seen == [(16, 1 / 3), (32, 2 / 3), (48, 1.0)]
+    flags = ["--board-sizes", "3", "--games", "48", "--search-widths", "2,1", "--channels", "8"]
+    more = ["--blocks", "1", "--games-per-round", "16", "--reuse", "2", "--batch", "8"]
+    last = ["--learning-rate", "0.01", "--seed", "5", "--device", TEST_DEVICE]
+    out = str(tmp_path / "other")
+    status, said = command(monkeypatch, capsys, "learn", "--out", out, *flags, *more, *last)
+    assert status == 0
+    assert f"48 games; the network is {out}/network{SUFFIX}" in said
+    assert weights(tmp_path / "other") == load_checkpoint(learnt.network).digest
 
 
 def test_the_command_draws_curves_and_goes_on_with_them(

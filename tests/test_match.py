@@ -4,9 +4,11 @@ Everything is seeded; a test that depends on draws says with what odds another s
 """
 
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,14 +16,16 @@ from evaluators import Hashed
 from reference import RED, SlowBoard, slow_search
 from torch import Tensor
 
-from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer, tree_search_move
-from hex_ai.arena.match import MatchGame, MatchSettings, Score, fair_cells, openings, play_match
-from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Turn, Way
+from hex_ai.arena import match as arena
+from hex_ai.arena import specs
+from hex_ai.arena.foreign import HtpPlayer
+from hex_ai.arena.match import fair_cells, match, spread_openings
+from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Strategy, Turn
 from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
+from hex_ai.arena.score import MatchGame, Score
 from hex_ai.arena.specs import PlayerOptions, make_player
-from hex_ai.cli import train as commands
 from hex_ai.cli.main import main
-from hex_ai.errors import EngineError, HexAIError, IllegalMoveError, SettingError
+from hex_ai.errors import CheckpointError, EngineError, IllegalMoveError, SettingError
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
 from hex_ai.inference.position_collector import PositionCollector
@@ -56,10 +60,9 @@ def slow_winner(size: int, moves: tuple[int, ...]) -> int:
 
 @pytest.mark.parametrize("flight", [1, 7, 256])
 def test_games_are_whole_and_every_opening_has_both_colours(flight: int) -> None:
-    settings = MatchSettings(4, 40, games_in_flight=flight, seed=3)
-    games = sorted(play_match(*random_pair(), settings).games, key=lambda game: game.number)
+    games = match(*random_pair(), board_size=4, games=40, games_in_flight=flight, seed=3).games
     assert [game.number for game in games] == list(range(40))
-    suite = openings(settings)
+    suite = spread_openings(4, 20, seed=3)
     assert len(set(suite)) == len(suite) == 20
     for game in games:
         assert game.moves[: len(suite[game.number // 2])] == suite[game.number // 2]
@@ -68,22 +71,19 @@ def test_games_are_whole_and_every_opening_has_both_colours(flight: int) -> None
         assert slow_winner(4, game.moves) == game.winner
         assert game.won == ((game.winner == RED) == game.first_is_red)
     # The same games whatever is played beside them.
-    again = play_match(*random_pair(), MatchSettings(4, 40, seed=3))
-    assert sorted(again.games, key=lambda game: game.number) == games
+    assert match(*random_pair(), board_size=4, games=40, seed=3).games == games
 
 
 def test_openings_are_spread_over_the_board_and_then_drawn_by_the_seed() -> None:
-    assert openings(MatchSettings(5, 4)) == [(0,), (12,)]
-    assert openings(MatchSettings(5, 26)) == [(cell,) for cell in range(13)]
-    every = openings(MatchSettings(5, 50))
-    assert sorted(every) == [(cell,) for cell in range(25)]
-    more = [openings(MatchSettings(3, 60, seed=seed)) for seed in (0, 0, 1)]
+    assert spread_openings(5, 2, 0) == [(0,), (12,)]
+    assert spread_openings(5, 13, 0) == [(cell,) for cell in range(13)]
+    assert sorted(spread_openings(5, 25, 0)) == [(cell,) for cell in range(25)]
+    more = [spread_openings(3, 30, seed) for seed in (0, 0, 1)]
     assert more[0] == more[1] != more[2]
     assert sorted(more[0][:9]) == [(cell,) for cell in range(9)]
     assert more[0][:9] == more[2][:9]
     assert all(len(set(pair)) == len(pair) == 2 for pair in more[0][9:])
     assert len(set(more[0])) == 30
-    assert openings(MatchSettings(3, 4, cells=(5, 7))) == [(5,), (7,)]
 
 
 @pytest.mark.parametrize("size", [4, 5])
@@ -116,14 +116,13 @@ class Stubborn:
 
 
 def test_who_gives_up_loses_and_an_illegal_move_is_an_error() -> None:
-    settings = MatchSettings(4, 8)
     for player, wins in ((Stubborn(NO_MOVE), 0), (RandomPlayer("random", 0), 8)):
         other = RandomPlayer("random", 1) if wins == 0 else Stubborn(NO_MOVE)
-        score = play_match(player, other, settings)
+        score = match(player, other, board_size=4, games=8)
         assert score.wins == wins
         assert {game.end for game in score.games} == {"resign"}
     with pytest.raises(IllegalMoveError):
-        play_match(Stubborn(0), RandomPlayer("random", 1), settings)
+        match(Stubborn(0), RandomPlayer("random", 1), board_size=4, games=8)
 
 
 def test_search_wins_what_it_should() -> None:
@@ -131,17 +130,18 @@ def test_search_wins_what_it_should() -> None:
 
     On 3 × 3 that is enough to win more than half; the players are deterministic.
     """
-    searcher = NetworkPlayer("net", network(), Way((9, 8)))
-    score = play_match(searcher, RandomPlayer("random", 1), MatchSettings(3, 18))
+    searcher = NetworkPlayer("net", network(), Strategy((9, 8)))
+    score = match(searcher, RandomPlayer("random", 1), board_size=3, games=18)
     assert score.wins >= 13
 
 
 def test_players_with_a_temperature_play_other_games() -> None:
-    settings = MatchSettings(4, 32)
     scores = []
-    for heat in (0.0, 1.0):
-        pair = (NetworkPlayer(f"{k}", network(), Way(temperature=heat), k) for k in (1, 2))
-        scores.append(play_match(*pair, settings))
+    for temperature in (0.0, 1.0):
+        pair = (
+            NetworkPlayer(f"{k}", network(), Strategy(temperature=temperature), k) for k in (1, 2)
+        )
+        scores.append(match(*pair, board_size=4, games=32))
     assert scores[0].distinct == 16  # an opening and its 180° turn are one game
     assert scores[0].wins == 16  # each opening is won by the same colour both times
     played = [{game.moves for game in score.games} for score in scores]
@@ -150,8 +150,8 @@ def test_players_with_a_temperature_play_other_games() -> None:
 
 
 def test_a_test_that_has_decided_ends_the_match() -> None:
-    settings = MatchSettings(4, 32, games_in_flight=2, sprt=Sprt(0.0, 400.0))
-    score = play_match(RandomPlayer("random", 0), Stubborn(NO_MOVE), settings)
+    pair = RandomPlayer("random", 0), Stubborn(NO_MOVE)
+    score = match(*pair, board_size=4, games=32, games_in_flight=2, sprt=(0.0, 400.0))
     assert 2 <= len(score.games) < 20
     assert score.wins == len(score.games)
 
@@ -174,8 +174,8 @@ class Racer:
 def test_a_test_does_not_depend_on_which_games_end_first() -> None:
     found = []
     for flight in (2, 16, 256):
-        settings = MatchSettings(4, 200, flight, sprt=Sprt(-200.0, 200.0))
-        score = play_match(RandomPlayer("random", 0), Racer(), settings)
+        pair = RandomPlayer("random", 0), Racer()
+        score = match(*pair, board_size=4, games=200, games_in_flight=flight, sprt=(-200.0, 200.0))
         found.append((score.verdict, [game.number for game in score.games], score.wins))
     assert found[0] == found[1] == found[2]
     assert found[0][0]
@@ -262,20 +262,6 @@ def test_spreads_are_those_of_ratings_fitted_again_and_again() -> None:
     assert 1.96 * deviation == pytest.approx(last[0][1], rel=0.15)
 
 
-def test_openspiel_wins_at_once_where_it_can_and_repeats_itself() -> None:
-    pytest.importorskip("pyspiel")
-    # Red has b1 and b2; b3 joins. Blue has stones far away.
-    assert tree_search_move(3, 200, 1, [1, 0, 4, 3]) in (6, 7)
-    draws = {tree_search_move(5, 60, 7, [0]) for _ in range(3)}
-    assert len(draws) == 1
-    player = OpenSpielPlayer("openspiel:mcts-50", 50, 0)
-    try:
-        score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 8))
-    finally:
-        player.close()
-    assert score.wins >= 6
-
-
 def htp(fault: str, seconds: float = 20.0) -> HtpPlayer:
     return HtpPlayer(f"htp:{fault}", f"{sys.executable} {TOY} {fault}", seconds)
 
@@ -283,14 +269,14 @@ def htp(fault: str, seconds: float = 20.0) -> HtpPlayer:
 def test_an_engine_that_speaks_htp_plays_whole_games() -> None:
     player = htp("first")
     try:
-        score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 8))
+        score = match(player, RandomPlayer("random", 1), board_size=4, games=8)
     finally:
         player.close()
     assert player.faults == 0
     assert 0 < player.slowest <= player.seconds
     for game in score.games:
         assert slow_winner(4, game.moves) == game.winner
-        mine = game.moves[len(openings(MatchSettings(4, 8))[game.number // 2]) :]
+        mine = game.moves[len(spread_openings(4, 4, 0)[game.number // 2]) :]
         mine = mine[1::2] if game.first_is_red else mine[0::2]
         assert list(mine) == sorted(mine)
 
@@ -300,7 +286,7 @@ def test_what_an_engine_does_by_habit_is_no_fault(habit: str) -> None:
     """One swaps unless it is told that nobody may; one talks before it answers."""
     player = htp(habit)
     try:
-        score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 8))
+        score = match(player, RandomPlayer("random", 1), board_size=4, games=8)
     finally:
         player.close()
     assert player.faults == 0
@@ -311,7 +297,7 @@ def test_what_an_engine_does_by_habit_is_no_fault(habit: str) -> None:
 def test_an_engines_faults_cost_it_the_game_and_no_more(fault: str) -> None:
     player = htp(fault)
     try:
-        score = play_match(RandomPlayer("random", 1), player, MatchSettings(4, 4))
+        score = match(RandomPlayer("random", 1), player, board_size=4, games=4)
     finally:
         player.close()
     assert score.wins == 4
@@ -322,35 +308,35 @@ def test_an_engine_that_is_late_loses_and_one_that_resigns_has_no_fault() -> Non
     for fault, faults in (("hang", 2), ("resign", 0)):
         player = htp(fault, 3.0)
         try:
-            score = play_match(RandomPlayer("random", 1), player, MatchSettings(4, 2))
+            score = match(RandomPlayer("random", 1), player, board_size=4, games=2)
         finally:
             player.close()
         assert score.wins == 2
         assert player.faults == faults
 
 
-WRONG_WAYS = [
-    "@",
-    "@0",
-    "@a,b",
-    "@3;2",
-    "@1,1,1,1,1,1,1",
-    "@0s",
-    "@s",
-    "@level0",
-    "@level11",
-    "@-1",
-]
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["openspiel:", "openspiel:mcts-0", "openspiel:mcts-x", "htp:"]
-    + ["shipped" + way for way in WRONG_WAYS],
-)
-def test_names_of_no_player_are_refused(name: str) -> None:
-    with pytest.raises(HexAIError):
+@pytest.mark.parametrize("name", ["openspiel:", "openspiel:mcts-0", "openspiel:mcts-x"])
+def test_names_of_no_search_of_openspiel_are_refused(name: str) -> None:
+    with pytest.raises(SettingError, match="want openspiel:mcts-1000"):
         make_player(name, PlayerOptions())
+
+
+@pytest.mark.parametrize("strategy", ["", "0", "a,b", "3;2", "1,1,1,1,1,1,1", "0s", "s", "-1"])
+def test_strategies_that_are_none_are_refused(strategy: str) -> None:
+    with pytest.raises(SettingError, match=f"{re.escape(repr(strategy))} is none of"):
+        make_player(f"shipped@{strategy}", PlayerOptions())
+
+
+@pytest.mark.parametrize("number", [0, 11])
+def test_levels_that_are_not_there_are_refused(number: int) -> None:
+    with pytest.raises(SettingError, match=f"level {number} is outside 1 to 10"):
+        make_player(f"shipped@level{number}", PlayerOptions())
+
+
+def test_a_network_that_is_not_there_is_an_error() -> None:
+    for name in ("htp:", "nowhere.pt", "nowhere.pt@policy"):
+        with pytest.raises(CheckpointError, match=name.partition("@")[0]):
+            make_player(name, PlayerOptions())
 
 
 def test_an_engine_that_is_not_there_is_an_error() -> None:
@@ -359,12 +345,34 @@ def test_an_engine_that_is_not_there_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "games", "flight"),
-    [(2, 2, 1), (20, 2, 1), (5, 3, 1), (5, 0, 1), (5, 2, 0), (3, 92, 1)],
+    ("setting", "said"),
+    [
+        ({"board_size": 2}, "board size 2 is below 3"),
+        ({"board_size": 20}, "20"),
+        ({"games": 3}, "3 games: want an even number"),
+        ({"games": 0}, "0 games: want an even number"),
+        ({"games_in_flight": 0}, "games in flight 0"),
+        ({"board_size": 3, "games": 92}, "92 games: there are not so many openings"),
+        ({"openings": "odd"}, "'odd' is neither"),
+        ({"sprt": (5.0, 0.0)}, "5,0 are not ascending"),
+        ({"device": "tpu"}, "tpu"),
+        ({"temperature": -1.0}, "temperature -1"),
+        ({"move_seconds": 0.0}, "0 seconds a move"),
+    ],
+    ids=str,
 )
-def test_matches_that_cannot_be_meant_are_refused(size: int, games: int, flight: int) -> None:
-    with pytest.raises(SettingError):
-        MatchSettings(size, games, flight)
+def test_impossible_matches_are_refused(setting: dict[str, Any], said: str, tmp_path: Path) -> None:
+    save = tmp_path / "games.trmph"
+    with pytest.raises(SettingError, match=said):
+        match("random", "random", save=save, **setting)
+    assert not save.exists()
+
+
+def test_there_are_as_many_openings_as_cells_and_pairs_of_them() -> None:
+    score = match("random", Stubborn(NO_MOVE), board_size=3, games=90)
+    assert (
+        len({game.moves[:2] if game.number >= 18 else game.moves[:1] for game in score.games}) == 45
+    )
 
 
 def test_settings_of_players_and_tests_that_cannot_be_meant_are_refused() -> None:
@@ -389,27 +397,48 @@ def test_score_lines_say_what_was_played() -> None:
     assert Score(3, lost).line() == "0 of 3 won, 0.0% (0.0% to 56.1%), Elo below +43"
     assert Score(3, games).distinct == 4
     assert Score(3, [games[0], games[0]]).distinct == 1
-    turned = MatchGame(5, (8,), 1, "join", first_is_red=True)
-    assert Score(3, [games[0], turned]).distinct == 1
+    rotated = MatchGame(5, (8,), 1, "join", first_is_red=True)
+    assert Score(3, [games[0], rotated]).distinct == 1
     # What is played twice tells no more than what is played once.
-    assert Score(3, [games[0], turned]).line().endswith(Score(3, games[:1]).line()[20:])
+    assert Score(3, [games[0], rotated]).line().endswith(Score(3, games[:1]).line()[20:])
 
 
-def test_the_command_plays_saves_and_reports(
+def test_the_command_plays_saves_and_reports_what_python_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, saved = tmp_path / "net.pt", tmp_path / "games.trmph"
+    path, saved, again = tmp_path / "net.pt", tmp_path / "games.trmph", tmp_path / "again.trmph"
     save_checkpoint(path, network())
     arguments = ["match", f"{path}@policy", "random", "--board-size", "4", "--games", "10"]
-    monkeypatch.setattr(sys, "argv", ["hex-ai", *arguments, "--save", str(saved)])
+    flags = ["--temperature", "1", "--seed", "3", "--openings", "fair", "--save", str(saved)]
+    monkeypatch.setattr(sys, "argv", ["hex-ai", *arguments, *flags, "--sprt", "-900,900"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    said = capsys.readouterr().out
-    assert "of 10 won" in said
-    assert "10 of 10 games distinct" in said
+    told: list[int] = []
+    score = match(
+        f"{path}@policy",
+        "random",
+        board_size=4,
+        games=10,
+        temperature=1.0,
+        seed=3,
+        openings="fair",
+        sprt=(-900.0, 900.0),
+        save=again,
+        report=lambda so_far: told.append(len(so_far.games)),
+    )
+    assert told == sorted(set(told))
+    assert told[-1] == 10
+    red = sum(game.winner == RED for game in score.games)
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path}@policy against random, 4x4: {score.line()}",
+        f"{score.distinct} of {len(score.games)} games distinct, {red} won by Red",
+        f"Elo {({-1: '-900', 0: 'neither', 1: '+900'})[score.verdict]} accepted",
+    ]
+    assert saved.read_text() == again.read_text()
     lines = [read_trmph(line) for line in saved.read_text().splitlines()]
     assert len(lines) == 10
+    assert [line.winner for line in lines][: len(score.games)] == [g.winner for g in score.games]
     assert all(slow_winner(4, line.moves) == line.winner for line in lines)
 
 
@@ -443,7 +472,7 @@ def test_a_match_that_breaks_off_keeps_its_games(
 
     saved.write_text("of another match")
     assert "7 games" in ended("--games", "7")
-    monkeypatch.setattr(commands, "make_player", lambda *_: Dying())
+    monkeypatch.setattr(arena, "make_player", lambda *_: Dying())
     said = ended("--games", "20", "--games-in-flight", "2")
     assert "broken off" in said
     assert "dead" in said
@@ -454,27 +483,56 @@ def test_a_match_that_breaks_off_keeps_its_games(
     assert [read_trmph(text) for text in saved.read_text().splitlines()] == games
 
 
-@pytest.mark.parametrize("way", ["policy", "3,2", "12", "0.02s", "level1", "level7"])
-def test_every_way_of_a_network_plays_whole_games(way: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "strategy"),
+    [
+        ("", Strategy((3, 2), temperature=0.5)),
+        ("@policy", Strategy(temperature=0.5)),
+        ("@8,4", Strategy((8, 4), temperature=0.5)),
+        ("@12", Strategy(evaluations=12)),
+        ("@0.02s", Strategy(seconds=0.02)),
+        ("@level1", Strategy(level=LEVELS[0])),
+        ("@level10", Strategy(level=LEVELS[9])),
+    ],
+)
+def test_names_of_networks_say_how_they_play(
+    text: str, strategy: Strategy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a@b.pt"
     save_checkpoint(path, network())
-    assert make_player(str(path), PlayerOptions()).name == str(path)
-    player = make_player(f"{path}@{way}", PlayerOptions())
-    score = play_match(player, RandomPlayer("random", 1), MatchSettings(4, 6))
+    made = []
+    monkeypatch.setattr(specs, "NetworkPlayer", lambda *given: made.append(given))
+    make_player(f"{path}{text}", PlayerOptions(0.5, 7))
+    ((name, _, chosen, seed, device),) = made
+    assert (name, chosen, seed, device) == (f"{path}{text}", strategy, 7, "cpu")
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Strategy(),
+        Strategy((3, 2)),
+        Strategy(evaluations=12),
+        Strategy(seconds=0.02),
+        Strategy(level=LEVELS[0]),
+        Strategy(level=LEVELS[6]),
+    ],
+    ids=str,
+)
+def test_every_strategy_plays_whole_games(strategy: Strategy) -> None:
+    player = NetworkPlayer("net", network(), strategy)
+    score = match(player, RandomPlayer("random", 1), board_size=4, games=6)
     assert len(score.games) == 6
     assert all(slow_winner(4, game.moves) == game.winner for game in score.games)
 
 
 def test_levels_are_what_they_say() -> None:
     assert level(1) == LEVELS[0]
-    temperatures = [one.scaled_temperature for one in LEVELS]
+    temperatures = [one.temperature(11) for one in LEVELS]
     assert temperatures == sorted(temperatures, reverse=True)
     assert [PlayLevel(5.5, 0).temperature(size) for size in (5, 11)] == [1.1, 0.5]
     for board_size, temperature in ((7, 4.9 / 7), (11, 4.9 / 11)):
-        assert Way(level=LEVELS[4]).on(board_size) == Way(temperature=temperature)
-    assert Way(level=LEVELS[9]).on(11) == Way(evaluations=200)
+        assert Strategy(level=LEVELS[4]).on(board_size) == Strategy(temperature=temperature)
+    assert Strategy(level=LEVELS[9]).on(11) == Strategy(evaluations=200)
     work = [one.evaluations for one in LEVELS]
     assert work == sorted(work)
-    for number in (0, 11):
-        with pytest.raises(SettingError):
-            level(number)

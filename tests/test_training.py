@@ -127,7 +127,7 @@ def test_values_are_the_movers_whoever_won() -> None:
     assert samples_from_games([blue]).values.tolist() == pytest.approx([-v for v in alternating])
 
 
-def test_a_search_that_flatters_every_mover_hardly_moves_the_values() -> None:
+def test_maximisation_bias_of_the_search_hardly_moves_the_values() -> None:
     """A bias of 1 leaves (1 - λ) / (1 + λ), far from the end of a game."""
     values, searched = torch.ones(1, 101), torch.ones(1, 101, dtype=torch.bool)
     targets = value_targets(values, searched, torch.tensor([1]))
@@ -154,24 +154,24 @@ def test_games_without_a_searched_ply_give_nothing() -> None:
     assert torch.equal(both.policy, alone.policy)
 
 
-def test_turned_samples_are_the_samples_of_the_turned_board() -> None:
+def test_rotated_samples_are_the_samples_of_the_rotated_board() -> None:
     samples = samples_from_games(toy_games(4))
     rows = torch.arange(len(samples)) % 3 == 0
-    turned = samples.turned(rows)
-    for k, turn in enumerate(rows.tolist()):
+    rotated = samples.rotated(rows)
+    for k, rotates in enumerate(rows.tolist()):
         planes, policy = samples.planes[k].tolist(), samples.policy[k].tolist()
-        if turn:
+        if rotates:
             planes = [[row[::-1] for row in plane[::-1]] for plane in planes]
             policy = policy[::-1]
-        assert turned.planes[k].tolist() == planes
-        assert turned.policy[k].tolist() == policy
-    assert torch.equal(turned.values, samples.values)
-    assert torch.equal(turned.outcomes, samples.outcomes)
-    again = turned.turned(rows)
+        assert rotated.planes[k].tolist() == planes
+        assert rotated.policy[k].tolist() == policy
+    assert torch.equal(rotated.values, samples.values)
+    assert torch.equal(rotated.outcomes, samples.outcomes)
+    again = rotated.rotated(rows)
     assert torch.equal(again.planes, samples.planes)
-    joined = Samples.cat([samples, turned])
+    joined = Samples.cat([samples, rotated])
     assert len(joined) == 2 * len(samples)
-    assert torch.equal(joined.rows(slice(-1, None)).policy, turned.policy[-1:])
+    assert torch.equal(joined.rows(slice(-1, None)).policy, rotated.policy[-1:])
 
 
 def tiny() -> HexNetwork:
@@ -230,13 +230,13 @@ def test_board_sizes_take_turns_by_weight(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(seen) == {4}
 
 
-def test_settled_norms_keep_the_statistics_of_all_sizes() -> None:
+def test_frozen_norms_keep_the_statistics_of_all_sizes() -> None:
     small, large = samples_from_games(toy_games(3)), samples_from_games(toy_games(4))
     trainer, generator = Trainer(tiny(), 1e-3), torch.Generator().manual_seed(0)
     trainer.fit([(1.0, small)], 100, 32, generator)
     trainer.set_learning_rate(0.0)
     both = [(1.0, small), (1.0, large)]
-    trainer.fit(both, 1, 32, generator, settled=True)
+    trainer.fit(both, 1, 32, generator, frozen_norms=True)
     network, average = trainer.network, trainer.average_network
     assert isinstance(network, HexNetwork)
     assert isinstance(average, HexNetwork)
@@ -255,7 +255,7 @@ def test_settled_norms_keep_the_statistics_of_all_sizes() -> None:
     assert torch.equal(norm.running_mean, averaged.running_mean)
     kept = norm.running_mean.clone()
 
-    trainer.fit([(1.0, small)], 3, 32, generator, settled=True)
+    trainer.fit([(1.0, small)], 3, 32, generator, frozen_norms=True)
     assert torch.equal(norm.running_mean, kept)
     logits, values = network(large.planes.float())
     as_played = network.eval()(large.planes.float())

@@ -1,25 +1,21 @@
-"""An engine that speaks HTP, as a process that cannot make us wait longer than we want to.
-
-Its pipes never block: one thread waits for both, with a deadline.
-"""
+"""An engine that speaks HTP, as a process whose pipes never block, so that deadlines hold."""
 
 import os
 import re
 import selectors
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from io import FileIO
+from subprocess import PIPE, Popen, TimeoutExpired
 from typing import cast
 
 from hex_ai.errors import EngineError
 
-# An engine is given this long to end after `quit`.
+# An engine has this long to end after `quit`.
 QUIT_SECONDS = 2.0
 
-# More than this is no answer.
 MAX_BYTES = 1 << 20
 
 # Lines that are not empty up to one that is; empty ones may come before.
@@ -33,9 +29,7 @@ class RefusalError(EngineError):
 
 
 class EngineProcess:
-    """A process that answers HTP commands.
-
-    It leads a session of its own, so that it can be ended with all that it has started.
+    """A process that answers HTP commands, ended with all that it has started.
 
     Raises:
       EngineError: it cannot be started.
@@ -44,12 +38,8 @@ class EngineProcess:
     def __init__(self, command: Sequence[str]) -> None:
         self._name, self._ended = command[0], False
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
+            self._process = Popen(
+                command, stdin=PIPE, stdout=PIPE, bufsize=0, start_new_session=True
             )
         except OSError as error:
             raise EngineError(f"{self._name}: {error.strerror}") from error
@@ -64,11 +54,11 @@ class EngineProcess:
         return not self._ended and self._process.poll() is None
 
     def ask(self, command: str, deadline: float) -> str:
-        """The answer to a command, without its sign; must come before `deadline` (monotonic).
+        """The answer to a command, without its sign, which comes before `deadline` (monotonic).
 
         Raises:
           RefusalError: it says that it failed.
-          EngineError: it has died, is late, or says too much; it is ended.
+          EngineError: it has died, is late, or says too much; it has been ended.
         """
         try:
             self._send(command.encode() + b"\n", deadline)
@@ -82,20 +72,20 @@ class EngineProcess:
         return "\n".join([text, *lines[1:]]).strip()
 
     def close(self) -> None:
-        """Asks it to quit, and ends it, and whatever it has started, if it does not."""
+        """Asks it to quit; ends it, and whatever it has started, if it does not."""
         if self._ended:
             return
         try:
             with suppress(OSError):
                 self._stdin.write(b"quit\n")
             self._stdin.close()
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(TimeoutExpired):
                 self._process.wait(QUIT_SECONDS)
         finally:
             self._end()
 
     def _send(self, line: bytes, deadline: float) -> None:
-        """Sends a line. What the engine says before it is read away: it answers nothing."""
+        """Sends a line. What the engine says before answers nothing and is dropped."""
         unasked = b""
         while line:
             if self._stdout in self._ready(deadline, self._stdin):
@@ -107,7 +97,7 @@ class EngineProcess:
                 raise EngineError("has ended") from error
 
     def _answer(self, deadline: float) -> list[str]:
-        """The lines of an answer, which an empty one ends. What bears no sign is none."""
+        """The lines of an answer: from one that bears its sign to an empty one."""
         said = b""
         while True:
             while not (whole := _ANSWER.match(said)):
@@ -118,15 +108,14 @@ class EngineProcess:
             said = said[whole.end() :]
 
     def _ready(self, deadline: float, *to_write: FileIO) -> list[object]:
-        """Waits until the engine has said something or a pipe of `to_write` has room: which."""
+        """The pipes that can be read or written; waits until one can be."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdout, selectors.EVENT_READ)
             for pipe in to_write:
                 selector.register(pipe, selectors.EVENT_WRITE)
             left = deadline - time.monotonic()
-            ready = selector.select(left) if left > 0 else []
-        if not ready:
-            raise EngineError("no answer in time")
+            if left <= 0 or not (ready := selector.select(left)):
+                raise EngineError("no answer in time")
         return [key.fileobj for key, _ in ready]
 
     def _hear(self, said: bytes) -> bytes:
@@ -143,7 +132,7 @@ class EngineProcess:
         self._ended = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
+        with suppress(TimeoutExpired):
             self._process.wait(QUIT_SECONDS)
         self._stdin.close()
         self._stdout.close()

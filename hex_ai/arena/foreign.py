@@ -1,18 +1,12 @@
 """Players that others wrote: OpenSpiel's tree search, and any engine that speaks HTP."""
 
 import logging
-import os
 import shlex
-import signal
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
-from multiprocessing import active_children, get_context, parent_process
-from multiprocessing.process import BaseProcess
 
 import torch
 from torch import Tensor
@@ -36,7 +30,8 @@ SWAP_OFF = ("param_game allow_swap 0", "param_game swap off")
 
 
 class OpenSpielPlayer:
-    """OpenSpiel's Monte Carlo tree search with random playouts (C++), in a process per processor.
+    """OpenSpiel's Monte Carlo tree search with random playouts (C++), on as many threads
+    as torch uses.
 
     Args:
       name: as users wrote it.
@@ -51,42 +46,27 @@ class OpenSpielPlayer:
         if find_spec("pyspiel") is None:
             raise SettingError(f"{name} wants OpenSpiel: install open_spiel")
         self.name, self._simulations, self._seed = name, simulations, seed
-        self._pool = ProcessPoolExecutor(_processors(), get_context("spawn"), _serve_parent)
-        self._workers: set[BaseProcess] = set()
+        # OpenSpiel searches without holding the interpreter's lock.
+        self._pool = ThreadPoolExecutor(torch.get_num_threads())
 
     def choose(self, turn: Turn) -> Tensor:
-        """See `Player`.
-
-        Raises:
-          EngineError: a process has died.
-        """
-        size = turn.positions.size
-        seeds = [
-            hash((self._seed, int(game), len(moves))) % 2**31
+        """See `Player`."""
+        searches = [
+            self._pool.submit(
+                tree_search_move,
+                turn.positions.size,
+                self._simulations,
+                hash((self._seed, int(game), len(moves))) % 2**31,
+                moves,
+            )
             for game, moves in zip(turn.ids, turn.moves, strict=True)
         ]
-        try:
-            cells = self._search(size, seeds, turn.moves)
-        except BrokenProcessPool as error:
-            raise EngineError(f"{self.name}: a process of the search has died") from error
-        return turn.positions.to_board_cells(torch.tensor(cells))
+        cells = torch.tensor([search.result() for search in searches])
+        return turn.positions.to_board_cells(cells)
 
     def close(self) -> None:
-        """Ends the processes, whatever they are at."""
-        for worker in self._workers.intersection(active_children()):
-            worker.terminate()
+        """Waits for the searches under way, one a thread, which cannot be ended; drops the rest."""
         self._pool.shutdown(cancel_futures=True)
-
-    def _search(self, size: int, seeds: list[int], moves: Sequence[Sequence[int]]) -> list[int]:
-        count, before = len(seeds), set(active_children())
-        try:
-            # This is where the pool starts its processes; it has no public list of them.
-            cells = self._pool.map(
-                tree_search_move, [size] * count, [self._simulations] * count, seeds, moves
-            )
-        finally:
-            self._workers |= set(active_children()) - before
-        return list(cells)
 
 
 def tree_search_move(size: int, simulations: int, seed: int, moves: Sequence[int]) -> int:
@@ -139,16 +119,14 @@ class HtpPlayer:
         """See `Player`."""
         size = turn.positions.size
         cells = []
-        for game, moves, row in zip(
-            turn.ids.tolist(), turn.moves, range(len(turn.ids)), strict=True
-        ):
+        for row, moves in enumerate(turn.moves):
             try:
                 cell = self._move(size, moves)
                 if cell != NO_MOVE:
                     here = turn.positions[row : row + 1]
                     here.require_legal(here.to_board_cells(torch.tensor([cell])))
             except (EngineError, NotationError, ValueError) as error:
-                log.warning("%s loses game %d: %s", self.name, game, error)
+                log.warning("%s loses game %d: %s", self.name, int(turn.ids[row]), error)
                 self.faults += 1
                 cell = NO_MOVE
             cells.append(cell)
@@ -181,27 +159,6 @@ class HtpPlayer:
         self._engine.ask("clear_board", deadline)
         for ply, cell in enumerate(moves):
             self._engine.ask(f"play {_colour(ply)} {cell_name(cell, size)}", deadline)
-
-
-def _processors() -> int:
-    """Those that this process may use; where the system does not say, all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _serve_parent() -> None:
-    """Leaves the end to the parent: Ctrl-C reaches every process of a terminal, a `kill -9` of the
-    parent none of its children."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _colour(ply: int) -> str:

@@ -1,8 +1,4 @@
-"""Players: whoever chooses moves in a match.
-
-A player is asked about many games at once, all of them its turn, and answers in the same order.
-Those of this file are batched and choose by the position alone.
-"""
+"""Players: whoever chooses moves in a match. They are asked about many games at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +11,7 @@ from hex_ai.game.positions import Positions
 from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.inference_plan import default_plan
 from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.position_collector import Collector, PositionCollector
+from hex_ai.inference.position_collector import PositionCollector
 from hex_ai.keyed_random import gumbel_noise, uniform_noise
 from hex_ai.puct.levels import PlayLevel, policy_moves, searched_moves
 from hex_ai.puct.search import PuctSearch
@@ -77,8 +73,8 @@ class RandomPlayer:
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a network chooses its moves: one of these.
+class Strategy:
+    """How a network chooses its moves: by one of these.
 
     Attributes:
       widths: of the fixed-width search.
@@ -95,12 +91,12 @@ class Way:
     temperature: float = 0.0
     level: PlayLevel | None = None
 
-    def on(self, size: int) -> "Way":
+    def on(self, size: int) -> "Strategy":
         """The same for boards of one size, without a level."""
         if self.level is None:
             return self
         temperature = self.level.temperature(size)
-        return Way(evaluations=self.level.evaluations, temperature=temperature)
+        return Strategy(evaluations=self.level.evaluations, temperature=temperature)
 
 
 class NetworkPlayer:
@@ -109,7 +105,7 @@ class NetworkPlayer:
     Args:
       name: as users wrote it.
       network: taken over for inference.
-      way: how it chooses.
+      strategy: how it chooses.
       seed: of the draws, which are keyed by (seed, game, ply).
       device: where it runs.
     """
@@ -118,47 +114,38 @@ class NetworkPlayer:
         self,
         name: str,
         network: nn.Module,
-        way: Way,
+        strategy: Strategy,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.name, self._way, self._seed = name, way, seed
-        plan = default_plan(torch.device(device), runtime="eager")
-        self.model = ModelInference(network, plan)
+        self.name, self._strategy, self._seed = name, strategy, seed
+        self.model = ModelInference(network, default_plan(torch.device(device), runtime="eager"))
 
     def choose(self, turn: Turn) -> Tensor:
         """See `Player`."""
         positions = turn.positions.to(self.model.device)
-        way = self._way.on(positions.size)
+        strategy = self._strategy.on(positions.size)
         collector = PositionCollector(self.model)
-        if way.widths:
-            moves = self._fixed_width(positions, turn, collector)
-        elif way.evaluations:
-            moves = searched_moves(positions, collector, way.evaluations)
-        elif way.seconds:
-            moves = torch.cat(
-                [
-                    PuctSearch(positions[k : k + 1], collector).search(seconds=way.seconds).moves
-                    for k in range(len(positions))
-                ]
-            )
+        if strategy.widths:
+            noise = gumbel_noise(self._seed, turn.ids, turn.plies, positions.moves)
+            moves = build_search_tree_with_collection(
+                positions,
+                strategy.widths,
+                strategy.temperature,
+                collector,
+                noise=noise.to(positions.device),
+            ).chosen
+        elif strategy.evaluations:
+            moves = searched_moves(positions, collector, strategy.evaluations)
+        elif strategy.seconds:
+            searches = (PuctSearch(positions[k : k + 1], collector) for k in range(len(positions)))
+            moves = torch.cat([one.search(seconds=strategy.seconds).moves for one in searches])
         else:
             moves = policy_moves(
-                positions, collector, way.temperature, self._seed, turn.ids, turn.plies
+                positions, collector, strategy.temperature, self._seed, turn.ids, turn.plies
             )
         self.model.check()
         return moves.cpu()
 
     def close(self) -> None:
         """Nothing to end."""
-
-    def _fixed_width(self, positions: Positions, turn: Turn, collector: Collector) -> Tensor:
-        noise = gumbel_noise(self._seed, turn.ids, turn.plies, positions.moves)
-        tree = build_search_tree_with_collection(
-            positions,
-            self._way.widths,
-            self._way.temperature,
-            collector,
-            noise=noise.to(positions.device),
-        )
-        return tree.chosen

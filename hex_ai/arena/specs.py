@@ -1,19 +1,11 @@
-"""Players by name, as users write them:
-
-random                    any legal move
-openspiel:mcts-1000       OpenSpiel's tree search with so many playouts a move
-htp:COMMAND               an engine that speaks HTP
-NETWORK                   a checkpoint, or `shipped`, with the search widths 3,2
-NETWORK@8,4               with these widths
-NETWORK@policy            its policy alone
-"""
+"""Players by name, as users write them; docs/match.md lists the names."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer
-from hex_ai.arena.players import NetworkPlayer, Player, RandomPlayer, Way
+from hex_ai.arena.players import NetworkPlayer, Player, RandomPlayer, Strategy
 from hex_ai.errors import SettingError
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import MAX_TEMPERATURE
@@ -58,50 +50,50 @@ class PlayerOptions:
             )
 
 
-def make_player(text: str, options: PlayerOptions) -> Player:
-    """The player that `text` names; see the module's docstring.
+def make_player(name: str, options: PlayerOptions) -> Player:
+    """The player of this name.
 
     Raises:
-      SettingError: it names none.
+      SettingError: there is none.
       CheckpointError: a network that cannot be used; EngineError: an engine that cannot be started.
     """
-    if text == "random":
-        return RandomPlayer(text, options.seed)
-    kind, _, rest = text.partition(":")
+    if name == "random":
+        return RandomPlayer(name, options.seed)
+    kind, _, rest = name.partition(":")
     if kind == "htp" and rest:
-        return HtpPlayer(text, rest, options.move_seconds)
+        return HtpPlayer(name, rest, options.move_seconds)
     if kind == "openspiel":
         match = _MCTS.fullmatch(rest)
         if match is None:
-            raise SettingError(f"player {text!r}: want openspiel:mcts-1000 or the like")
-        return OpenSpielPlayer(text, int(match[1]), options.seed)
-    return _network_player(text, options)
+            raise SettingError(f"player {name!r}: want openspiel:mcts-1000 or the like")
+        return OpenSpielPlayer(name, int(match[1]), options.seed)
+    return _network_player(name, options)
 
 
-def _network_player(text: str, options: PlayerOptions) -> Player:
-    name, at, way = text.rpartition("@")
-    if not at or Path(text).is_file():
-        name, way = text, ",".join(map(str, DEFAULT_WIDTHS))
-    path = default_model_path() if name == "shipped" else Path(name)
-    chosen = _way(text, way, options.temperature)
-    return NetworkPlayer(text, load_checkpoint(path).network, chosen, options.seed, options.device)
+def _network_player(name: str, options: PlayerOptions) -> Player:
+    source, at, strategy = name.rpartition("@")
+    if not at or Path(name).is_file():
+        source, strategy = name, ",".join(map(str, DEFAULT_WIDTHS))
+    path = default_model_path() if source == "shipped" else Path(source)
+    chosen = _strategy(name, strategy, options.temperature)
+    return NetworkPlayer(name, load_checkpoint(path).network, chosen, options.seed, options.device)
 
 
-def _way(text: str, way: str, temperature: float) -> Way:
-    """How a network chooses; the temperature is for those that draw, but levels have their own."""
-    if way == "policy":
-        return Way(temperature=temperature)
-    if match := _LEVEL.fullmatch(way):
-        return Way(level=level(int(match[1])))
-    if match := _EVALUATIONS.fullmatch(way):
-        return Way(evaluations=int(match[1]))
-    match = _SECONDS.fullmatch(way)
+def _strategy(name: str, text: str, temperature: float) -> Strategy:
+    """What stands after the `@`; the temperature is for those that draw, but levels have theirs."""
+    if text == "policy":
+        return Strategy(temperature=temperature)
+    if match := _LEVEL.fullmatch(text):
+        return Strategy(level=level(int(match[1])))
+    if match := _EVALUATIONS.fullmatch(text):
+        return Strategy(evaluations=int(match[1]))
+    match = _SECONDS.fullmatch(text)
     if match and float(match[1]) > 0:
-        return Way(seconds=float(match[1]))
+        return Strategy(seconds=float(match[1]))
     try:
-        widths = check_widths(tuple(int(part) for part in way.split(",")))
-        return Way(widths, temperature=temperature)
+        widths = check_widths(tuple(int(part) for part in text.split(",")))
+        return Strategy(widths, temperature=temperature)
     except ValueError as error:
         raise SettingError(
-            f"player {text!r}: {way!r} is none of '8,4', '400', '2s', 'level3', 'policy'"
+            f"player {name!r}: {text!r} is none of '8,4', '400', '2s', 'level3', 'policy'"
         ) from error

@@ -22,7 +22,6 @@ from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.store.run_folder import require_writable, write_json
-from hex_ai.training.growth import shape_like
 
 # Numbers of games in flight to draw a curve of games a second through.
 PLOTTED_FLIGHTS = {"cpu": (1, 4, 16, 64, 256), "cuda": (16, 128, 1024, 4096, 16384)}
@@ -73,7 +72,8 @@ def bench(
         network = load_checkpoint(model or default_model_path()).network
     else:
         torch.manual_seed(seed)
-        network = HexNetwork(shape_like(NetworkConfig(), channels, blocks))
+        shape = {"channels": channels, "blocks": blocks}
+        network = HexNetwork(NetworkConfig(**{k: v for k, v in shape.items() if v is not None}))
     plan = plan_for(network, device, runtime, precision)
     with err.status("") if err.is_terminal else nullcontext() as status:
         report = run_bench(network, plan, settings, status.update if status else ignore)

@@ -1,38 +1,32 @@
 """The commands that learn, and that measure strength."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 import typer
 
 from hex_ai.cli.output import err, out
 from hex_ai.errors import SettingError
 from hex_ai.inference.fixed_tree_search import parse_widths
-from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.interrupts import Interrupted
-from hex_ai.network.checkpoint import load_checkpoint, require_checkpoint_path, save_checkpoint
+from hex_ai.network.checkpoint import save_checkpoint
 from hex_ai.network.import_weights import import_weights
-from hex_ai.training.curves import Curves
-from hex_ai.training.fitting import SETTLED_FROM, FitReport, FitSettings, fit_games
-from hex_ai.training.growth import NEW_NETWORK, shaped
-from hex_ai.training.learn_folder import read_notes
-from hex_ai.training.learning import Learner, Round
-from hex_ai.training.schedule import LearnSettings, Length, settings_of_run
+from hex_ai.training.fitting import FitReport
+from hex_ai.training.fitting import train as fit
+from hex_ai.training.learn import learn as learn_
+from hex_ai.training.learner import Round
+from hex_ai.training.schedule import LearnSettings
+from hex_ai.training.start import NEW_NETWORK
 
 DEFAULTS = LearnSettings()
-
-HOUR = Length(seconds=3600)
 
 BOARD_SIZES = f"ascending; default: {','.join(map(str, DEFAULTS.board_sizes))}"
 GAMES_PER_ROUND = f"played before the next weights are learnt; default: {DEFAULTS.games_per_round}"
 REUSE = f"times a sample is learnt from; default: {DEFAULTS.reuse:g}"
 BATCH = f"samples a step; default: {DEFAULTS.batch}"
 LEARNING_RATE = f"at the start; default: {DEFAULTS.learning_rate:g}"
-GROWS = "; --init grows to it"
-CHANNELS = f"of the network; default: {NEW_NETWORK.channels}, or as --init{GROWS}"
-BLOCKS = f"of the network; default: {NEW_NETWORK.blocks}, or as --init{GROWS}"
+CHANNELS = f"of a new network; default: {NEW_NETWORK.channels}"
+BLOCKS = f"of a new network; default: {NEW_NETWORK.blocks}"
 
 
 def learn(
@@ -60,54 +54,36 @@ def learn(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Learn by self-play, from nothing or from a checkpoint."""
-    asked: dict[str, Any] = {
-        "board_sizes": None if board_sizes is None else numbers(board_sizes),
-        "search_widths": None if search_widths is None else parse_widths(search_widths),
-        "channels": channels,
-        "blocks": blocks,
-        "games_per_round": games_per_round,
-        "reuse": reuse,
-        "batch": batch,
-        "learning_rate": learning_rate,
-        "seed": seed,
-    }
-    settings, length = _begun(output if resume else None)
-    settings = replace(settings, **{name: v for name, v in asked.items() if v is not None})
-    if hours is not None or games is not None:
-        length = Length(games, None if hours is None else hours * 3600)
-    elif length is None:
-        raise SettingError("--resume: the run does not say how long it is: want --hours or --games")
-    learner = Learner(
-        output,
-        settings,
-        init=init,
-        resume=resume,
-        device=device,
-        games_in_flight=games_in_flight,
-    )
+
+    def report(done: Round, share: float) -> None:
+        err.print(_round_line(done))
+        status.update(f"{share:.0%} of the run, {done.games} games")
+
     try:
-        with learner, Curves(output, learner.progress.games) as curves:
-            _learn_shown(learner, length, curves)
+        with err.status("playing") as status:
+            learnt = learn_(
+                output,
+                board_sizes=None if board_sizes is None else numbers(board_sizes),
+                hours=hours,
+                games=games,
+                resume=resume,
+                init=init,
+                search_widths=None if search_widths is None else parse_widths(search_widths),
+                channels=channels,
+                blocks=blocks,
+                games_per_round=games_per_round,
+                reuse=reuse,
+                batch=batch,
+                learning_rate=learning_rate,
+                seed=seed,
+                games_in_flight=games_in_flight,
+                device=device,
+                report=report,
+            )
     except Interrupted:
         err.print(f"stopped; --resume goes on with {output}")
         raise
-    out.print(f"{learner.progress.games} games; the network is {learner.folder.network_path}")
-
-
-def _begun(folder: Path | None) -> tuple[LearnSettings, Length | None]:
-    """How the run in a folder was begun, if one was; else how runs begin where nothing is said."""
-    notes = None if folder is None else read_notes(folder)
-    return (DEFAULTS, HOUR) if notes is None else settings_of_run(notes)
-
-
-def _learn_shown(learner: Learner, length: Length, curves: Curves) -> None:
-    with err.status("playing") as status:
-        for done in learner.rounds(length):
-            per_round = learner.settings.games_per_round
-            curves.add(done, per_round / (done.play_seconds + done.learn_seconds))
-            far = length.done(done.games, done.seconds)
-            err.print(_round_line(done))
-            status.update(f"{far:.0%} of the run, {done.games} games")
+    out.print(f"{learnt.games} games; the network is {learnt.network}")
 
 
 def _round_line(done: Round) -> str:
@@ -140,19 +116,19 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Train a network on stored games alone."""
-    settled_from = SETTLED_FROM if init is None else 0.0
-    settings = FitSettings(passes, batch, learning_rate, seed, settled_from)
-    require_checkpoint_path(output)
-    torch.manual_seed(seed)
-    start = None if init is None else load_checkpoint(init).network
-    network = shaped(start, channels, blocks).requires_grad_(True)
-    origin = {"games": [folder.name for folder in folders]}
-
-    def report(done: FitReport) -> None:
-        save_checkpoint(output, done.network, origin)
-        err.print(_fit_line(done))
-
-    fit_games(network.to(resolve_device(device)), folders, settings, report)
+    fit(
+        folders,
+        output,
+        init=init,
+        channels=channels,
+        blocks=blocks,
+        passes=passes,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=device,
+        report=lambda done: err.print(_fit_line(done)),
+    )
     out.print(f"{output}")
 
 

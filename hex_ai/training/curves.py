@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hex_ai.training.learning import Round
+from hex_ai.training.learner import Round
 
 log = logging.getLogger(__name__)
 

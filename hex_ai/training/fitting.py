@@ -11,18 +11,20 @@ from torch import nn
 
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.game.records import GameRecord
-from hex_ai.inference.inference_plan import multiplies_bfloat16
+from hex_ai.inference.inference_plan import multiplies_bfloat16, resolve_device
+from hex_ai.network.checkpoint import load_checkpoint, require_checkpoint_path, save_checkpoint
 from hex_ai.store.run_folder import read_games, read_run, shard_paths
 from hex_ai.training.calibration import calibrate
 from hex_ai.training.samples import Samples, samples_from_games
+from hex_ai.training.start import network_to_train
 from hex_ai.training.trainer import Losses, Trainer, losses
 
-# Bounds that only a slip of the finger leaves.
+# Bounds that only a typing error leaves.
 MOST_PASSES = 10_000
 MOST_SAMPLES_A_STEP = 2**20
 
-# After this share of its steps a network that began from nothing has its norms settled.
-SETTLED_FROM = 0.75
+# A network that begins from nothing has its batch norms frozen after this share of its steps.
+FROZEN_NORMS_FROM = 0.75
 
 # Games replayed side by side.
 CHUNK = 2048
@@ -38,45 +40,10 @@ REPORTED_EVERY = 200
 
 
 @dataclass(frozen=True)
-class FitSettings:
-    """How a network is fitted to games.
-
-    Attributes:
-      passes: times that every sample is learnt from, on average.
-      batch: samples a step, of one board size.
-      learning_rate: at the start; falls along a cosine to a hundredth.
-      seed: of the batches.
-      settled_from: share of the steps after which the norms are settled, see `Trainer.fit`; 0 suits
-        a network that knows the game already.
-    """
-
-    passes: float = 2.0
-    batch: int = 256
-    learning_rate: float = 2e-3
-    seed: int = 0
-    settled_from: float = SETTLED_FROM
-
-    def __post_init__(self) -> None:
-        for name in ("passes", "learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise SettingError(f"{name} {getattr(self, name)} is not a positive number")
-        if self.passes > MOST_PASSES:
-            raise SettingError(f"passes {self.passes} are more than {MOST_PASSES}")
-        if not 1 <= self.batch <= MOST_SAMPLES_A_STEP:
-            raise SettingError(f"batch {self.batch} is outside 1 to {MOST_SAMPLES_A_STEP}")
-        if not 0 <= self.settled_from <= 1:
-            raise SettingError(f"settled_from {self.settled_from} is not a share from 0 to 1")
-        if not 0 <= self.seed < 2**63:
-            raise SettingError(f"seed {self.seed} is outside 0 to 2^63 - 1")
-
-
-@dataclass(frozen=True)
 class FitReport:
-    """Steps done of all, losses over the last of them and on games that were not learnt from, and
-    the average of the weights so far; after the last step, the factor that its log odds of winning
-    were scaled by to come true on those games."""
+    """Steps done of all, losses over the last of them and on games that were not learnt from; after
+    the last step, the factor that the log odds of winning were scaled by to fit those games."""
 
-    network: nn.Module
     step: int
     steps: int
     learnt: Losses
@@ -84,51 +51,82 @@ class FitReport:
     factor: float | None
 
 
-def fit_games(
-    network: nn.Module,
+def train(
     folders: Sequence[Path],
-    settings: FitSettings,
-    report: Callable[[FitReport], None],
-) -> nn.Module:
-    """Fits a network to the games of these folders; returns the average of its weights.
+    output: Path,
+    *,
+    init: Path | None = None,
+    channels: int | None = None,
+    blocks: int | None = None,
+    passes: float = 2.0,
+    batch: int = 256,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    device: str = "auto",
+    report: Callable[[FitReport], None] = lambda _: None,
+) -> None:
+    """Trains a network on stored games alone; what is saved is the average of its weights.
 
     Values are calibrated at the end, see `hex_ai.training.calibration`.
 
     Args:
-      network: trained in place, where it is.
       folders: as `hex-ai selfplay` writes them, of any board sizes. All samples are held in memory,
         about 1 KB each.
+      output: checkpoint to write, at every report.
+      init: checkpoint to start from instead of random weights.
+      channels, blocks: of a new network; None: those of `NEW_NETWORK`.
+      passes: times that every sample is learnt from, on average.
+      batch: samples a step, of one board size.
+      learning_rate: at the start; falls along a cosine to a hundredth.
+      seed: of weights and batches.
+      device: `auto`, `cpu` or `cuda`.
+      report: is told now and then how far it is.
 
     Raises:
+      SettingError: an invalid setting; CheckpointError: `init` or `output` cannot be used.
       StoreError: a folder without games, or one that cannot be read.
     """
+    _require_valid(passes, batch, learning_rate, seed)
+    require_checkpoint_path(output)
+    torch.manual_seed(seed)
+    start = None if init is None else load_checkpoint(init).network
+    network = network_to_train(start, channels, blocks).to(resolve_device(device))
     learnt, measured = _split(folders)
     if not learnt:
         raise StoreError(f"{folders[0]}: holds no plies to learn from")
-    device = next(network.parameters()).device
-    trainer = Trainer(network, settings.learning_rate, mixed=multiplies_bfloat16(device))
-    generator = torch.Generator().manual_seed(settings.seed)
+    trainer = Trainer(network, learning_rate, mixed=multiplies_bfloat16(resolve_device(device)))
+    generator = torch.Generator().manual_seed(seed)
     count = sum(len(samples) for samples in learnt)
-    steps = math.ceil(count * settings.passes / settings.batch)
+    steps = math.ceil(count * passes / batch)
     weighted = [(len(samples) / count, samples) for samples in learnt]
-    unsettled = math.ceil(settings.settled_from * steps)
-    for step, few in _spans(unsettled, steps):
-        done = (step + few / 2) / steps
-        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
-        trainer.set_learning_rate(settings.learning_rate * (0.01 + 0.99 * cosine))
-        settled = step >= unsettled
-        found = trainer.fit(weighted, few, settings.batch, generator, settled=settled)
+    frozen_from = math.ceil(FROZEN_NORMS_FROM * steps) if init is None else 0
+    for step, few in _spans(frozen_from, steps):
+        cosine = 0.5 + 0.5 * math.cos(math.pi * (step + few / 2) / steps)
+        trainer.set_learning_rate(learning_rate * (0.01 + 0.99 * cosine))
+        found = trainer.fit(weighted, few, batch, generator, frozen_norms=step >= frozen_from)
         average = trainer.average_network.eval()
         factor = calibrate(average, measured) if step + few == steps else None
-        report(FitReport(average, step + few, steps, found, _measure(average, measured), factor))
-    return trainer.average_network
+        save_checkpoint(output, average, {"games": [folder.name for folder in folders]})
+        report(FitReport(step + few, steps, found, _measure(average, measured), factor))
 
 
-def _spans(unsettled: int, steps: int) -> Iterator[tuple[int, int]]:
-    """(first step, count) of all steps between two reports; all before `unsettled`, or none."""
+def _require_valid(passes: float, batch: int, learning_rate: float, seed: int) -> None:
+    for name, value in (("passes", passes), ("learning rate", learning_rate)):
+        if not 0 < value < math.inf:
+            raise SettingError(f"{name} {value} is not a positive number")
+    if passes > MOST_PASSES:
+        raise SettingError(f"passes {passes} are more than {MOST_PASSES}")
+    if not 1 <= batch <= MOST_SAMPLES_A_STEP:
+        raise SettingError(f"batch {batch} is outside 1 to {MOST_SAMPLES_A_STEP}")
+    if not 0 <= seed < 2**63:
+        raise SettingError(f"seed {seed} is outside 0 to 2^63 - 1")
+
+
+def _spans(frozen_from: int, steps: int) -> Iterator[tuple[int, int]]:
+    """(first step, count) of the steps between two reports; all before `frozen_from`, or none."""
     step = 0
     while step < steps:
-        end = unsettled if step < unsettled else steps
+        end = frozen_from if step < frozen_from else steps
         few = min(REPORTED_EVERY, end - step)
         yield step, few
         step += few
@@ -140,13 +138,13 @@ def _split(folders: Sequence[Path]) -> tuple[list[Samples], list[Samples]]:
     for folder in [folder for folder in folders if not _waits(folder)] or folders:
         games = read_games(folder)
         while chunk := list(islice(games, CHUNK)):
-            for apart, some in _by_use(chunk):
+            for kind, some in _by_use(chunk).items():
                 samples = samples_from_games(some)
                 if len(samples):
-                    parts.setdefault((some[0].board_size, apart), []).append(samples)
+                    parts.setdefault(kind, []).append(samples)
     return (
-        [Samples.cat(found) for (_, apart), found in parts.items() if not apart],
-        [_some(Samples.cat(found)) for (_, apart), found in parts.items() if apart],
+        [Samples.cat(found) for (_, measured), found in parts.items() if not measured],
+        [_some(Samples.cat(found)) for (_, measured), found in parts.items() if measured],
     )
 
 
@@ -155,35 +153,27 @@ def _waits(folder: Path) -> bool:
     return not shard_paths(folder) and read_run(folder) is not None
 
 
-def _by_use(games: list[GameRecord]) -> Iterator[tuple[bool, list[GameRecord]]]:
-    """Games to learn from, and those kept apart, of one board size each; never none."""
-    for size in sorted({game.board_size for game in games}):
-        for apart in (False, True):
-            some = [
-                game
-                for game in games
-                if game.board_size == size
-                and (game.game_id % MEASURED_EVERY == MEASURED_EVERY - 1) == apart
-            ]
-            if some:
-                yield apart, some
+def _by_use(games: list[GameRecord]) -> dict[tuple[int, bool], list[GameRecord]]:
+    """Games by board size and whether they are measured on, in this order."""
+    found: dict[tuple[int, bool], list[GameRecord]] = {}
+    for game in games:
+        measured = game.game_id % MEASURED_EVERY == MEASURED_EVERY - 1
+        found.setdefault((game.board_size, measured), []).append(game)
+    return dict(sorted(found.items()))
 
 
 def _measure(network: nn.Module, measured: Sequence[Samples]) -> Losses:
     """Losses of a network, each board size alike; 0 where nothing is kept apart."""
     with torch.no_grad():
-        return _mean([losses(network, samples) for samples in measured])
-
-
-def _some(samples: Samples) -> Samples:
-    """At most `MEASURED` of them, evenly spread."""
-    return samples.rows(slice(None, None, -(-len(samples) // MEASURED)))
-
-
-def _mean(found: Sequence[Losses]) -> Losses:
+        found = [losses(network, samples) for samples in measured]
     count = max(len(found), 1)
     return Losses(
         policy=sum(one.policy for one in found) / count,
         value=sum(one.value for one in found) / count,
         entropy=sum(one.entropy for one in found) / count,
     )
+
+
+def _some(samples: Samples) -> Samples:
+    """At most `MEASURED` of them, evenly spread."""
+    return samples.rows(slice(None, None, -(-len(samples) // MEASURED)))

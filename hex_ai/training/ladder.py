@@ -1,16 +1,20 @@
 """The ladder of a run of learning: its checkpoints rated by matches against their neighbours."""
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hex_ai.arena.match import MatchSettings, Score, play_match
-from hex_ai.arena.players import NetworkPlayer, Way
+from hex_ai.arena.match import match
+from hex_ai.arena.players import NetworkPlayer, Strategy
 from hex_ai.arena.rating import fit_ratings
+from hex_ai.bench.plots import require_plots
 from hex_ai.errors import SettingError, StoreError
+from hex_ai.inference.fixed_tree_search import check_widths
+from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.network.checkpoint import load_checkpoint
+from hex_ai.store.run_folder import write_json
+from hex_ai.training.curves import add_ladder
 from hex_ai.training.learn_folder import checkpoint_paths, games_of_checkpoint, read_notes
 
 # Each checkpoint meets so many of those before it.
@@ -31,54 +35,71 @@ class Rung:
     seconds: float
 
 
-def rate_run(
-    folder: Path,
-    settings: MatchSettings,
-    widths: tuple[int, ...],
-    most: int,
-    device: str,
-    tell: Callable[[str], None],
+def ladder(
+    run: Path,
+    *,
+    board_size: int | None = None,
+    games: int = 100,
+    search_widths: tuple[int, ...] = (3, 2),
+    checkpoints: int = 12,
+    seed: int = 0,
+    device: str = "auto",
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[Rung]:
-    """Lets the checkpoints of a run play, and rates them.
+    """Rates the checkpoints of a run by matches, and writes `ladder.json`, `ladder.png` and a curve
+    for TensorBoard into its folder.
 
     Args:
-      folder: of the run.
-      settings: of each match.
-      widths: of the search of all players; none: the policy alone.
-      most: checkpoints to rate, evenly chosen by their place, the first and last among them.
-      device: of the networks.
-      tell: is told of each match played.
+      run: folder of a run of learning.
+      board_size: N; None: the run's largest.
+      games: of each match, an even number.
+      search_widths: of the search of all players; none: the policy alone.
+      checkpoints: to rate at most, evenly spread, the first and last among them.
+      seed: of the openings.
+      device: of the networks: `auto`, `cpu` or `cuda`.
+      report: is told of each match played, in one line.
 
     Raises:
-      StoreError: no run there, or fewer than two checkpoints.
+      StoreError: no run there, fewer than two checkpoints, or a file that cannot be written.
+      SettingError: an invalid setting, or matplotlib is not installed.
     """
-    notes = read_notes(folder)
+    notes = read_notes(run)
     if notes is None:
-        raise StoreError(f"{folder}: holds no run of learning")
-    if most < 2:
-        raise SettingError(f"{most} checkpoints make no ladder")
-    paths = _thinned(checkpoint_paths(folder), most)
+        raise StoreError(f"{run}: holds no run of learning")
+    require_plots(run)
+    if checkpoints < 2:
+        raise SettingError(f"{checkpoints} checkpoints make no ladder")
+    paths = _thinned(checkpoint_paths(run), checkpoints)
     if len(paths) < 2:
-        raise StoreError(f"{folder}: holds fewer than two checkpoints")
+        raise StoreError(f"{run}: holds fewer than two checkpoints")
+    size = max(notes["settings"]["board_sizes"]) if board_size is None else board_size
+    strategy = Strategy(check_widths(search_widths) if search_widths else ())
+    place = resolve_device(device)
     scores = {}
     for k in range(1, len(paths)):
         for before in range(max(0, k - NEIGHBOURS), k):
-            score = _play(paths[k], paths[before], settings, widths, device)
+            one, other = (
+                NetworkPlayer(path.name, load_checkpoint(path).network, strategy, device=place)
+                for path in (paths[k], paths[before])
+            )
+            score = match(one, other, board_size=size, games=games, seed=seed)
             share = score.wins / len(score.games)
-            # Games that are the same tell no more than one of them.
+            # Equal games tell no more than one of them.
             scores[k, before] = (share * score.distinct, (1 - share) * score.distinct)
-            tell(f"{paths[k].name} against {paths[before].name}: {score.line()}")
+            report(f"{one.name} against {other.name}: {score.line()}")
     spent = {row["games"]: row for row in notes["rounds"]}
     ratings = fit_ratings(scores, len(paths))
-    return [_rung(path, *rating, spent) for path, rating in zip(paths, ratings, strict=True)]
+    rungs = [_rung(path, *rating, spent) for path, rating in zip(paths, ratings, strict=True)]
+    kind = {"board_size": size, "search_widths": search_widths, "games_per_match": games}
+    write_json(run / "ladder.json", kind | {"rungs": [asdict(rung) for rung in rungs]})
+    shown_widths = ",".join(map(str, search_widths)) or "policy"
+    _draw(rungs, f"{run.name}, {size}x{size}, {shown_widths}", run / "ladder.png")
+    add_ladder(run, f"elo/{size}x{size}", [(rung.games, rung.elo) for rung in rungs])
+    return rungs
 
 
-def draw_ladder(rungs: list[Rung], title: str, path: Path) -> None:
-    """Draws Elo over games, samples and evaluations into a PNG.
-
-    Raises:
-      StoreError: the file cannot be written.
-    """
+def _draw(rungs: list[Rung], title: str, path: Path) -> None:
+    """Draws Elo over games, samples and evaluations into a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4), layout="constrained")
@@ -99,26 +120,6 @@ def draw_ladder(rungs: list[Rung], title: str, path: Path) -> None:
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
-
-
-def ladder_json(rungs: list[Rung], settings: MatchSettings, widths: tuple[int, ...]) -> Any:
-    """The ladder as plain numbers."""
-    return {
-        "board_size": settings.board_size,
-        "search_widths": list(widths),
-        "games_per_match": settings.games,
-        "rungs": [asdict(rung) for rung in rungs],
-    }
-
-
-def _play(
-    one: Path, other: Path, settings: MatchSettings, widths: tuple[int, ...], device: str
-) -> Score:
-    def player(path: Path) -> NetworkPlayer:
-        return NetworkPlayer(path.name, load_checkpoint(path).network, Way(widths), device=device)
-
-    with closing(player(one)) as first, closing(player(other)) as second:
-        return play_match(first, second, settings)
 
 
 def _rung(path: Path, elo: float, spread: float, spent: dict[int, dict[str, Any]]) -> Rung:

@@ -2,11 +2,11 @@
 
 A sample is a position that was searched and not swapped at: what the mover sees, the improved
 policy, and a mean of the search values from here on and of the outcome. The ply of a swap gives no
-sample: the position after it is the same one, seen by the other side.
+sample: the position after it is the same one, as the other player sees it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from hex_ai.game.positions import Positions
 from hex_ai.game.records import SWAP, GameRecord
 from hex_ai.value_utils import to_red_view
 
-# λ: what each ply leaves to those after it. A search flatters its mover, and movers alternate: at
-# 0.8 a target keeps a ninth of that, at 0 all of it, and the next network's search adds to it.
+# λ: what each ply leaves to those after it. A search value has a maximisation bias in favour of its
+# mover, and movers alternate: at 0.8 a target keeps a ninth of it, at 0 all, and the next network's
+# search adds to it.
 TRACE_DECAY = 0.8
 
 
@@ -50,35 +51,22 @@ class Samples:
     @staticmethod
     def cat(parts: Sequence["Samples"]) -> "Samples":
         """All samples of all parts, in order."""
-        return Samples(
-            torch.cat([part.planes for part in parts]),
-            torch.cat([part.policy for part in parts]),
-            torch.cat([part.values for part in parts]),
-            torch.cat([part.outcomes for part in parts]),
-        )
+        tensors = zip(*(vars(part).values() for part in parts), strict=True)
+        return Samples(*map(torch.cat, tensors))
 
     def rows(self, rows: Tensor | slice) -> "Samples":
         """The chosen samples."""
-        return Samples(self.planes[rows], self.policy[rows], self.values[rows], self.outcomes[rows])
+        return Samples(*(tensor[rows] for tensor in vars(self).values()))
 
     def to(self, device: torch.device) -> "Samples":
         """The same samples on another device."""
-        return Samples(
-            self.planes.to(device),
-            self.policy.to(device),
-            self.values.to(device),
-            self.outcomes.to(device),
-        )
+        return Samples(*(tensor.to(device) for tensor in vars(self).values()))
 
-    def turned(self, rows: Tensor) -> "Samples":
-        """The same samples with those in `rows` (bool `[T]`) turned by 180°."""
-        turn = rows[:, None]
-        return Samples(
-            torch.where(turn[..., None, None], self.planes.flip(2, 3), self.planes),
-            torch.where(turn, self.policy.flip(1), self.policy),
-            self.values,
-            self.outcomes,
-        )
+    def rotated(self, rows: Tensor) -> "Samples":
+        """The same samples with those in `rows` (bool `[T]`) rotated by 180°."""
+        planes = torch.where(rows[:, None, None, None], self.planes.flip(2, 3), self.planes)
+        policy = torch.where(rows[:, None], self.policy.flip(1), self.policy)
+        return replace(self, planes=planes, policy=policy)
 
 
 def samples_from_games(games: Sequence[GameRecord]) -> Samples:
@@ -106,9 +94,9 @@ def samples_from_games(games: Sequence[GameRecord]) -> Samples:
 def value_targets(values: Tensor, searched: Tensor, winners: Tensor) -> Tensor:
     """float32 `[G, P]`: the λ-returns (Sutton and Barto 2018, 12.1) of every ply, the mover's view.
 
-    The target of a ply is a share 1 - λ of its search value and a share λ of the next ply's target,
-    turned round; after the last ply it is the outcome. Plies that were not searched pass on what
-    comes after them.
+    The target of a ply is a share 1 - λ of its search value and a share λ of the next ply's target
+    with its sign changed; after the last ply it is the outcome. Plies that were not searched pass
+    on what comes after them.
 
     Args:
       values: float32 `[G, P]`, search values, the mover's view; anything where not searched.

@@ -7,7 +7,7 @@ from typing import Any
 
 from hex_ai.errors import SettingError
 from hex_ai.selfplay.settings import SelfPlaySettings
-from hex_ai.training.growth import NEW_NETWORK, shape_like
+from hex_ai.training.start import new_shape
 
 # Widths of the self-play search where none are given. Up to `SMALL_BOARD` the winning move is often
 # one of few that the policy would never offer, and wide searches cost next to nothing.
@@ -50,7 +50,7 @@ class LearnSettings:
             raise SettingError(f"board sizes {self.board_sizes} are not ascending")
         for size in self.board_sizes:
             self.play_settings(size)
-        shape_like(NEW_NETWORK, self.channels, self.blocks)
+        new_shape(self.channels, self.blocks)
         for name in ("games_per_round", "batch"):
             if type(getattr(self, name)) is not int or getattr(self, name) < 1:
                 raise SettingError(f"{name} {getattr(self, name)} is not a whole number from 1 on")
@@ -103,7 +103,7 @@ def settings_of_run(notes: Mapping[str, Any]) -> tuple[LearnSettings, Length | N
     """How a run was begun, by its `learn.json`; the length only where that was noted.
 
     Raises:
-      SettingError: what is there cannot be meant.
+      SettingError: what it says is invalid.
     """
     named = notes["settings"] | notes["network"]["config"]
     values: dict[str, Any] = {

@@ -1,22 +1,21 @@
 """Fits a network to samples: one optimiser, one running average of the weights."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from hex_ai.training.samples import Samples
 
 # Keeps about the last 100 steps in the average.
 AVERAGE_DECAY = 0.99
 
-# Batches that statistics are estimated from when they are settled.
-SETTLING_BATCHES = 64
+# Batches that batch-norm statistics are estimated from before they are frozen.
+ESTIMATING_BATCHES = 64
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Trainer:
             network.parameters(), lr=learning_rate, weight_decay=weight_decay
         )
         self._average = AveragedModel(network, multi_avg_fn=_average, use_buffers=True)
-        self._settled = False
+        self._frozen_norms = False
 
     def state_dict(self) -> dict[str, Any]:
         """All that decides further steps: weights, their average, and the optimiser's memory."""
@@ -89,19 +88,19 @@ class Trainer:
         batch: int,
         generator: torch.Generator,
         *,
-        settled: bool = False,
+        frozen_norms: bool = False,
     ) -> Losses:
-        """Takes `steps` steps on random batches, each sample turned by 180° or not by chance.
+        """Takes `steps` steps on random batches, each sample rotated by 180° or not by chance.
 
         `samples` has a weight and the samples of each board size; the size of a batch is drawn by
         weight. Sizes must take turns within a call: batch norms keep the statistics of the latest
         batches, and those of 5 × 5 alone make a bad network for 11 × 11.
 
-        A step norms a batch by the statistics of its own board size, but those that play are of all
-        sizes. With `settled`, these are estimated anew once and kept from then on, so that learning
-        sees the network as playing does: slower at first, better at the end.
+        A step normalises a batch by the statistics of its own board size, but those that play are
+        of all sizes. With `frozen_norms`, these are estimated anew once and kept from then on, so
+        that learning sees the network as playing does: slower at first, better at the end.
         """
-        self._settle(settled, samples, batch, generator)
+        self._set_norms(frozen_norms, samples, batch, generator)
         totals = torch.zeros(3, device=self._device)
         for drawn in _batches(samples, steps, batch, generator):
             chosen = drawn.to(self._device)
@@ -116,25 +115,24 @@ class Trainer:
             totals += torch.stack((policy.detach(), value.detach(), _entropy(chosen)))
         return Losses(*(totals / max(steps, 1)).tolist())
 
-    def _settle(
+    def _set_norms(
         self,
-        settled: bool,
+        frozen: bool,
         samples: Sequence[tuple[float, Samples]],
         batch: int,
         generator: torch.Generator,
     ) -> None:
-        """Puts the network in training mode, its norms in the one asked for."""
+        """Puts the network in training mode, and its batch norms with it unless they are frozen."""
         self.network.train()
-        if settled and not self._settled:
-            with torch.no_grad(), _estimating(_norms(self.network)):
-                for drawn in _batches(samples, SETTLING_BATCHES, batch, generator):
-                    self.network(_planes(drawn.to(self._device)))
+        if frozen and not self._frozen_norms:
+            batches = _batches(samples, ESTIMATING_BATCHES, batch, generator)
+            update_bn((_planes(drawn.to(self._device)) for drawn in batches), self.network)
             pairs = zip(_norms(self.average_network), _norms(self.network), strict=True)
             for averaged, norm in pairs:
                 averaged.load_state_dict(averaged.state_dict() | dict(norm.named_buffers()))
-        self._settled = settled
+        self._frozen_norms = frozen
         for norm in _norms(self.network):
-            norm.train(not settled)
+            norm.train(not frozen)
 
     @property
     def _device(self) -> torch.device:
@@ -144,30 +142,18 @@ class Trainer:
 def _batches(
     samples: Sequence[tuple[float, Samples]], count: int, batch: int, generator: torch.Generator
 ) -> Iterator[Samples]:
-    """Random batches, each of one board size, turned by 180° or not by chance."""
+    """Random batches, each of one board size, samples rotated by 180° or not by chance."""
     weights = torch.tensor([float(weight) for weight, _ in samples])
     kinds = torch.multinomial(weights, max(count, 1), replacement=True, generator=generator)
     for kind in kinds[:count].tolist():
         some = samples[kind][1]
         rows = torch.randint(len(some), (batch,), generator=generator)
-        turn = torch.rand(batch, generator=generator) < 0.5
-        yield some.rows(rows).turned(turn)
+        rotate = torch.rand(batch, generator=generator) < 0.5
+        yield some.rows(rows).rotated(rotate)
 
 
 def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-
-
-@contextmanager
-def _estimating(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
-    """Within, norms start their statistics anew and take the plain mean of all batches."""
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    yield
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def losses(network: nn.Module, samples: Samples) -> Losses:

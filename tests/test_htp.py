@@ -298,7 +298,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def htp(model: Path, *flags: str) -> list[str]:
-    code = "from hex_ai.cli import main; main()"
+    code = "from hex_ai.cli.main import main; main()"
     return [sys.executable, "-c", code, "htp", "--model", str(model), *flags]
 
 

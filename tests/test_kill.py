@@ -28,7 +28,7 @@ GAMES = 60
 # Shards close all the time, so that most moments fall into the writing of one.
 DRIVER = (
     "import hex_ai.selfplay.selfplay_engine as engine; engine.SHARD_GAMES = 3;"
-    "from hex_ai.cli import main; main()"
+    "from hex_ai.cli.main import main; main()"
 )
 
 
@@ -156,7 +156,7 @@ def test_a_signal_ends_a_run_in_order(
 def test_a_signal_while_it_loads_ends_it_without_a_word() -> None:
     """What it loads first sends the signal."""
     code = (
-        "import os, signal, sys; from hex_ai.cli import main;"
+        "import os, signal, sys; from hex_ai.cli.main import main;"
         "find = lambda *_: os.kill(os.getpid(), signal.SIGINT);"
         "sys.meta_path.insert(0, type('Finder', (), {'find_spec': staticmethod(find)})); main()"
     )
@@ -169,10 +169,10 @@ def test_a_signal_while_it_loads_ends_it_without_a_word() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM])
 def test_a_signal_without_a_folder_ends_a_run_too(number: signal.Signals, network: Path) -> None:
     code = (
-        "import os; from hex_ai import cli; from hex_ai.selfplay import lane;"
-        f"step = lane.GameBatch.step; kill = lambda: os.kill(os.getpid(), {int(number)});"
-        "lane.GameBatch.step = lambda self: (kill(), step(self))[1];"
-        "cli.main()"
+        "import os; from hex_ai.cli.main import main;"
+        "from hex_ai.selfplay.game_batch import GameBatch; step = GameBatch.step;"
+        f"kill = lambda: os.kill(os.getpid(), {int(number)});"
+        "GameBatch.step = lambda self: (kill(), step(self))[1]; main()"
     )
     flags = ["selfplay", "--model", str(network), "--runtime", "eager", "--board-size", "4"]
     run = subprocess.run(

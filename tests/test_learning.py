@@ -122,7 +122,7 @@ def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
     assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
 
 
-DRIVER = "from hex_ai.cli import main; main()"
+DRIVER = "from hex_ai.cli.main import main; main()"
 
 
 def start(folder: Path) -> "subprocess.Popen[str]":

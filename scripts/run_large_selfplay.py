@@ -1,20 +1,14 @@
 #!/usr/bin/env python3
-"""Plays many self-play games: a thin door to `hex_ai.selfplay.selfplay_engine.SelfPlayEngine`."""
+"""Plays many self-play games: `hex-ai selfplay` by the names of its flags that scripts know."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import NoReturn
 
-from hex_ai.cli.output import run_safely
-from hex_ai.cli.selfplay import play_and_report
+from hex_ai.cli.output import exit_with_status
+from hex_ai.cli.selfplay import selfplay
 from hex_ai.errors import SettingError
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
-from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
-
-
-def main() -> None:
-    sys.exit(run_safely(play))
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,22 +35,23 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def play() -> None:
-    arguments = parse()
-    engine = SelfPlayEngine(
-        arguments.model_path,
-        use_batched_inference=not arguments.no_batched_inference,
-        num_workers=arguments.num_workers,
-        batch_size=arguments.batch_size,
-        cache_size=arguments.cache_size,
-        search_widths=tuple(arguments.search_widths),
-        temperature=arguments.temperature,
-        output_dir=arguments.output_dir,
-        resume=arguments.resume,
-        board_size=arguments.board_size,
-        seed=arguments.seed,
-    )
-    play_and_report(engine, arguments.num_games)
+def main() -> None:
+    with exit_with_status():
+        arguments = parse()
+        selfplay(
+            arguments.num_games,
+            arguments.board_size,
+            arguments.output_dir,
+            arguments.resume,
+            seed=arguments.seed,
+            search_widths=",".join(map(str, arguments.search_widths)),
+            temperature=arguments.temperature,
+            model=arguments.model_path,
+            batched_inference=not arguments.no_batched_inference,
+            num_workers=arguments.num_workers,
+            batch_size=arguments.batch_size,
+            cache_size=arguments.cache_size,
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ Everything is seeded, so no test can fail by chance.
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from inference_toys import TEST_DEVICE, random_network
 from test_selfplay_modes import print_of
 
 from hex_ai import __version__
-from hex_ai.bench import report
-from hex_ai.bench.modes import MODES, BenchSettings, SteadyRuns
-from hex_ai.bench.report import run_bench
+from hex_ai.bench.measure import run_bench
+from hex_ai.bench.modes import LEAST_STEPS, MODES, BenchSettings, SteadyRuns
 from hex_ai.errors import HexAIError, NetworkError, SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
 from hex_ai.game.records import GameRecord
@@ -301,25 +301,23 @@ def test_every_setting_of_the_benchmark_is_read(
     assert seen(run_bench(random_network(1, 8, 1), PLAN, BenchSettings(**BENCH | change)))
 
 
-def test_a_benchmark_on_a_gpu_reports_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps that are traced are those after the clock's start."""
-    started: list[float] = []
-
-    class Trace:
-        def start(self) -> None:
-            started.append(0.0)
-
-        def stop(self) -> dict[str, Any]:
-            return {"kernel_busy": 0.5, "longest": []}
-
-    monkeypatch.setattr("hex_ai.bench.modes.KernelTrace", Trace)
+def test_a_watch_is_open_while_the_clock_runs() -> None:
+    """Warm-up comes before it, and at least `LEAST_STEPS` steps of all games fall into it."""
     runs = SteadyRuns(random_network(1, 8, 1), PLAN, BenchSettings(**BENCH))
-    assert not runs.on_gpu
-    runs.on_gpu = True
-    modes: dict[str, Any] = {"cross-game": {}, "batched": {}}
-    report._extras(runs, BenchSettings(**BENCH), lambda _: None, modes)
-    assert modes == {"cross-game": {"kernels": Trace().stop()}, "batched": {}}
-    assert len(started) == 1
+    evaluated: list[int] = []
+
+    @contextmanager
+    def watch() -> Iterator[None]:
+        stats = runs._engines["cross-game"].inference.get_performance_stats
+        evaluated.append(stats()["evaluations"])
+        yield
+        evaluated.append(stats()["evaluations"])
+
+    figures = runs.measure("cross-game", watch())
+    assert evaluated[0] > 0
+    assert evaluated[1] - evaluated[0] == figures["evaluations"]
+    assert figures["searched_moves"] >= LEAST_STEPS * BENCH["games_in_flight"]
+    assert 0 < figures["network_seconds"] < figures["seconds"]
 
 
 @pytest.mark.parametrize("name", ["seconds", "repeats", "games_in_flight"])

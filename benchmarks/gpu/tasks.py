@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from hex_ai.bench.bare_speed import flops_per_row, matmul_peak
+from hex_ai.bench.measure import run_bench
 from hex_ai.bench.modes import BenchSettings
-from hex_ai.bench.report import run_bench
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import PRECISIONS, InferencePlan, default_plan
 from hex_ai.inference.model_inference import ModelInference
@@ -275,7 +275,7 @@ def learn(options: Options) -> Figures:
     folder = Path(options["folder"])
     before = rounds_of(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-c", "from hex_ai.cli import main; main()", "learn"]
+    command = [sys.executable, "-c", "from hex_ai.cli.main import main; main()", "learn"]
     flags = ["--out", str(folder), "--resume", "--device", options["device"]]
     run = subprocess.Popen([*command, *flags, *options["arguments"]])
     try:

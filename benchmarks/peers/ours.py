@@ -4,8 +4,8 @@ from typing import Any
 
 from common import Rates, Setup, make_network
 
+from hex_ai.bench.measure import run_bench
 from hex_ai.bench.modes import BenchSettings
-from hex_ai.bench.report import run_bench
 
 MODES = ("full", "cross-game", "individual", "plan-style")
 

@@ -1,4 +1,4 @@
-"""The runs of a benchmark: each way to evaluate from mid-game on, and games played to the last.
+"""The runs of a benchmark: every mode of play from mid-game on, and games from first ply to last.
 
 The slots of a steady run start at plies of games that the bare policy played before, evenly spread,
 and the clock starts after a few steps.
@@ -10,16 +10,16 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
-from hex_ai.bench.kernel_trace import KernelTrace
-from hex_ai.bench.wall_shares import WallShares
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan
@@ -43,19 +43,11 @@ FINITE_ROUNDS = 4
 # For each game, the position (B = 1) before its first move and after each.
 Probe = list[list[Positions]]
 
-# Seconds and counts when the clock started and when it stopped.
-Marks = list[tuple[float, dict[str, Any]]]
-
-
-class Watcher(Protocol):
-    """Looks at a run while its clock runs."""
-
-    def start(self) -> None:
-        """Begins to look."""
-
-    def stop(self) -> dict[str, Any]:
-        """What was seen."""
-        ...
+# What a steady run counts between the start and the stop of its clock.
+COUNTS = (
+    *("requests", "evaluations", "cache_hits", "duplicate_hits", "padding_rows"),
+    *("network_calls", "network_seconds", "searched_moves"),
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,6 @@ class BenchSettings:
       repeats: rounds over all modes; medians are reported.
       games_in_flight: of the modes that have many.
       finite: play `FINITE_ROUNDS` rounds of games from first to last as well.
-      flights: numbers of games in flight to measure cross-game with as well.
     """
 
     board_size: int = 11
@@ -80,14 +71,13 @@ class BenchSettings:
     repeats: int = 1
     games_in_flight: int = 128
     finite: bool = False
-    flights: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.games()
         for mode in self.modes:
             if mode not in MODES:
                 raise SettingError(f"mode {mode!r} is not one of {', '.join(MODES)}")
-        counts = (self.repeats, self.games_in_flight, len(self.modes), *self.flights)
+        counts = (self.repeats, self.games_in_flight, len(self.modes))
         if not 0 < self.seconds < math.inf or not all(
             type(count) is int and count > 0 for count in counts
         ):
@@ -107,88 +97,70 @@ class SteadyRuns:
       settings: what to measure, and how long.
 
     Attributes:
-      on_gpu: whether the network runs on one.
       probe: the games whose plies the slots start at.
       mean_length: plies of such a game.
     """
 
     def __init__(self, network: nn.Module, plan: InferencePlan, settings: BenchSettings) -> None:
         self._network, self._plan, self._settings = network, plan, settings
-        self._engines: dict[tuple[str, int | None], SelfPlayEngine] = {}
-        self.on_gpu = plan.device == "cuda"
+        self._engines: dict[str, SelfPlayEngine] = {}
         self.probe = _probe_games(network, settings)
         self.mean_length = statistics.mean(len(game) - 1 for game in self.probe)
 
-    def measure(self, mode: str, games_in_flight: int | None = None) -> dict[str, Any]:
-        """Counts, seconds and wall shares of one steady run of one mode."""
-        marks, wall_shares = self._watched(
-            mode, WallShares(), self._settings.seconds, games_in_flight
-        )
-        (start, before), (end, after) = marks
-        return {name: after[name] - before[name] for name in _COUNTS} | {
+    def measure(
+        self, mode: str, watch: AbstractContextManager[Any] | None = None
+    ) -> dict[str, Any]:
+        """`COUNTS`, seconds and device utilization of one steady run of a mode.
+
+        The context `watch` is entered when the clock starts, in the thread that plays.
+        """
+        with self._engine(mode) as engine, ExitStack() as watching, suppress(_Enough):
+            start_watch = partial(watching.enter_context, watch or nullcontext())
+            clock = _Clock(engine, self.probe, self._settings.seconds, start_watch)
+            engine.runner.watcher = clock
+            for _ in engine.generate_games(2**40):
+                pass
+        (start, before), (end, after) = clock.marks
+        return {name: after[name] - before[name] for name in COUNTS} | {
             "seconds": end - start,
-            "wall_shares": wall_shares,
             "device_utilization": after["device_utilization"],
         }
 
-    def kernels(self, mode: str) -> dict[str, Any]:
-        """What the GPU does in a few steps of a mode of one lane, see `kernel_report`."""
-        return self._watched(mode, KernelTrace(), 0.0)[1]
-
-    def _watched(
-        self, mode: str, watcher: Watcher, seconds: float, games_in_flight: int | None = None
-    ) -> tuple[Marks, dict[str, Any]]:
-        """Runs a mode, and what `watcher` saw of it while the clock ran."""
-        workers = 2 if mode == "pipelined" else 1
-        clock = _Clock(self.probe, seconds, workers, watcher)
-        with _folder_for(mode) as folder:
-            engine = self._engine(mode, games_in_flight, workers, folder)
-            engine.runner.watcher, clock.engine = clock, engine
-            try:
-                for _ in engine.generate_games(2**40):
-                    pass
-            except _Enough:
-                pass
-            finally:
-                clock.close()
-        return clock.marks, clock.seen
-
-    def finite(self, mode: str) -> dict[str, Any]:
-        """Games from their first ply to their last, empty slots at the end included."""
+    def finite(self) -> dict[str, Any]:
+        """Cross-game from first plies to last ones, the slots that empty at the end included."""
         games = FINITE_ROUNDS * self._settings.games_in_flight
-        engine = self._engine(mode, None, 1, None)
-        engine.runner.watcher = StepWatcher()
-        engine.prepare()
-        for _ in engine.generate_games(games):
-            pass
-        stats = engine.get_performance_stats()
+        with self._engine("cross-game") as engine:
+            engine.runner.watcher = StepWatcher()
+            engine.prepare()
+            for _ in engine.generate_games(games):
+                pass
+            stats = engine.get_performance_stats()
         names = ("seconds", "games_per_s", "moves_per_s", "mean_batch", "padding_efficiency")
-        return {"mode": mode, "games": games, **{name: stats[name] for name in names}}
+        return {"mode": "cross-game", "games": games, **{name: stats[name] for name in names}}
 
-    def _engine(
-        self, mode: str, games_in_flight: int | None, workers: int, folder: str | None
-    ) -> SelfPlayEngine:
-        """An engine for the mode; those that remember nothing serve all repeats, once compiled."""
+    @contextmanager
+    def _engine(self, mode: str) -> Iterator[SelfPlayEngine]:
+        """An engine for the mode; one that remembers nothing serves all repeats, once compiled."""
         if mode == "full":
-            return self._new_engine(mode, games_in_flight, workers, folder)
-        key = (mode, games_in_flight)
-        if key not in self._engines:
-            self._engines[key] = self._new_engine(mode, games_in_flight, workers, folder)
-        return self._engines[key]
+            with tempfile.TemporaryDirectory() as folder:
+                yield self._new_engine(mode, folder)
+        else:
+            if mode not in self._engines:
+                self._engines[mode] = self._new_engine(mode, None)
+            yield self._engines[mode]
 
-    def _new_engine(
-        self, mode: str, games_in_flight: int | None, workers: int, folder: str | None
-    ) -> SelfPlayEngine:
+    def _new_engine(self, mode: str, folder: str | None) -> SelfPlayEngine:
         single, plan = mode in ("individual", "plan-style"), self._plan
         if mode == "plan-style":
             plan = InferencePlan(plan.device, "eager", "float32", (1,), plan.threads)
-        # Each lane gets as many games as the one lane of the other modes, and batches as large.
-        flight = workers * (games_in_flight or self._settings.games_in_flight)
+        workers = 2 if mode == "pipelined" else 1
+        # Each worker gets as many games, and batches as large, as the one of the other modes.
+        many = workers * self._settings.games_in_flight
         return SelfPlayEngine(
             model=self._network,
             plan=plan,
             use_batched_inference=not single,
-            games_in_flight=1 if single or mode == "batched" else flight,
+            games_in_flight=1 if single or mode == "batched" else many,
             num_workers=workers,
             output_dir=folder,
             cache_size=DEFAULT_CACHE_SIZE if mode == "full" else 0,
@@ -214,77 +186,49 @@ class _Enough(Exception):
 
 
 class _Clock(StepWatcher):
-    """Staggers each lane, and notes counts when the clock starts and stops."""
+    """Staggers each batch of games, and notes the time and the counts at its start and stop."""
 
-    def __init__(self, probe: Probe, seconds: float, lanes: int, watcher: Watcher) -> None:
-        self._probe, self._seconds, self._lanes = probe, seconds, lanes
-        self._steps: dict[GameBatch, int] = {}
+    def __init__(
+        self, engine: SelfPlayEngine, probe: Probe, seconds: float, at_start: Callable[[], Any]
+    ) -> None:
+        self._engine, self._probe, self._seconds = engine, probe, seconds
+        self._at_start = at_start
+        self._steps: Counter[GameBatch] = Counter()
         self._lock = threading.Lock()
-        self.engine: SelfPlayEngine | None = None
-        self.marks: Marks = []
-        self.seen: dict[str, Any] = {}
-        self._watcher = watcher
+        self.marks: list[tuple[float, dict[str, Any]]] = []
 
-    def started(self, lane: GameBatch) -> None:
-        positions, plies = stagger(self._probe, len(lane))
-        lane.place(positions.to(lane.device), plies.to(lane.device))
+    def started(self, games: GameBatch) -> None:
+        positions, plies = stagger(self._probe, len(games))
+        games.place(positions.to(games.device), plies.to(games.device))
 
-    def stepped(self, lane: GameBatch) -> None:
-        with self._lock:  # lanes step in threads of their own
-            self._steps[lane] = self._steps.get(lane, 0) + 1
-            steps = min(self._steps.values()) if len(self._steps) == self._lanes else 0
-            now = time.perf_counter()
+    def stepped(self, games: GameBatch) -> None:
+        with self._lock:  # each worker steps in a thread of its own
+            self._steps[games] += 1
+            begun = len(self._steps) == self._engine.runner.workers
+            steps = min(self._steps.values()) if begun else 0
             if not self.marks and steps >= WARM_UP_STEPS:
-                self.marks.append((now, self._counts()))
-                self._watcher.start()
+                self._mark()
+                self._at_start()
             elif self.marks and steps >= WARM_UP_STEPS + LEAST_STEPS:
-                self._stop_if_over(now)
+                self._stop_if_over()
 
-    def _stop_if_over(self, now: float) -> None:
-        if now - self.marks[0][0] >= self._seconds:
-            if len(self.marks) == 1:
-                self.marks.append((now, self._counts()))
-                self.close()
+    def _stop_if_over(self) -> None:
+        if time.perf_counter() - self.marks[0][0] >= self._seconds:
+            if len(self.marks) == 1:  # the other workers stop at the same marks
+                self._mark()
             raise _Enough
 
-    def close(self) -> None:
-        """Ends the watch, if it has not ended yet: games that are put away do not count."""
-        self.seen = self.seen or self._watcher.stop()
-
-    def _counts(self) -> dict[str, Any]:
-        if self.engine is None:
-            raise RuntimeError("a clock needs its engine before the first step")
-        return self.engine.get_performance_stats()
-
-
-_COUNTS = (
-    "requests",
-    "evaluations",
-    "cache_hits",
-    "duplicate_hits",
-    "padding_rows",
-    "network_calls",
-    "searched_moves",
-)
-
-
-@contextmanager
-def _folder_for(mode: str) -> Iterator[str | None]:
-    """Only `full` stores its games."""
-    if mode == "full":
-        with tempfile.TemporaryDirectory() as folder:
-            yield folder
-    else:
-        yield None
+    def _mark(self) -> None:
+        self.marks.append((time.perf_counter(), self._engine.get_performance_stats()))
 
 
 def _probe_games(network: nn.Module, settings: BenchSettings) -> Probe:
     """Games by the bare policy: quick, and their positions are those of real games."""
     plan = InferencePlan("cpu", "eager", "float32", (32,), torch.get_num_threads())
-    lanes = Runner(
+    runner = Runner(
         ModelInference(copy.deepcopy(network), plan),
         SelfPlaySettings(settings.board_size, (1,), settings.seed),
         games_in_flight=PROBE_GAMES,
     )
-    games = (game for games in lanes.play(range(PROBE_GAMES)) for game in games)
+    games = (game for games in runner.play(range(PROBE_GAMES)) for game in games)
     return [replay(game.board_size, [int(move) for move in game.moves]) for game in games]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hex_ai.cli.output import out, say
+from hex_ai.cli.output import out
 from hex_ai.errors import RecordError, StoreError
 from hex_ai.formats.games import FORMATS, position_at, store_lines, written_games
 from hex_ai.formats.svg import board_svg
@@ -49,7 +49,7 @@ def export(
         store_lines(lines, output, to)
         return
     for _, line in lines:
-        say(line)
+        print(line)
 
 
 def verify(folder: Folder) -> None:
@@ -75,10 +75,10 @@ def verify(folder: Folder) -> None:
         faults += [f"game {game_id}: missing" for game_id in wanted if game_id not in seen]
         faults += [f"game {game_id}: not asked for" for game_id in seen if game_id not in wanted]
     for fault in faults[:20]:
-        say(fault)
+        print(fault)
     if faults:
         raise RecordError(f"{folder}: {len(faults)} faults in {len(seen)} games")
-    say(f"{len(seen)} games, no faults, {_state(run, summary)}")
+    print(f"{len(seen)} games, no faults, {_state(run, summary)}")
 
 
 def _faults_of_settings(game: GameRecord, settings: dict[str, Any]) -> Iterator[str]:

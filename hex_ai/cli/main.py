@@ -1,17 +1,90 @@
-"""The `hex-ai` command: a door that opens at once, for what is behind it takes seconds to load."""
+"""The `hex-ai` command. Exit statuses are listed in docs/exit-status.md.
 
+A command's module is loaded only when the command is asked for: torch takes seconds to load.
+"""
+
+import importlib
+import io
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from hex_ai import __version__
+from hex_ai.cli.output import exit_with_status
+
+# Each command: the function that does it, as `module.function` of this folder, and its first line.
+COMMANDS = {
+    "selfplay": ("selfplay.selfplay", "Play games of a network against itself."),
+    "show": ("games.show", "Show a game's board."),
+    "export": ("games.export", "Print the games of a run, one a line, in game-id order."),
+    "verify": (
+        "games.verify",
+        "Play every stored game again and check records, ids, winners and digests.",
+    ),
+    "bench": ("bench.bench", "Measure every mode of play, beside the bare network."),
+    "learn": ("train.learn", "Learn by self-play, from nothing or from a checkpoint."),
+    "train": ("train.train", "Train a network on stored games alone."),
+    "match": (
+        "match.match",
+        "Let two players play a match: every opening twice, once with each colour.",
+    ),
+    "ladder": (
+        "match.ladder",
+        "Rate the checkpoints of a run by matches, and draw the curve of its strength.",
+    ),
+    "htp": ("htp.htp", "Play by the Hex Text Protocol, for HexGui and referees."),
+    "tune": (
+        "bench.tune_",
+        "Measure how this machine runs a network best, and remember it for runs to come.",
+    ),
+    "import": ("train.import_", "Turn other people's weights into a checkpoint."),
+}
 
 
 def main() -> None:
-    """Runs the command (`hex_ai.cli.app`); Ctrl-C while it loads ends it, with nothing to lose."""
-    # Whoever starts it with these closed wants to hear nothing.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - as long as the process
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    """Runs a command; Ctrl-C while it loads ends it at once, with nothing to lose."""
+    arguments = sys.argv[1:]
     before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
-    from hex_ai.cli.app import run
-
+    command = typer.main.get_command(command_line(arguments))
     signal.signal(signal.SIGINT, before)
-    run()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs shows others
+    # Not `command()`, which has statuses of its own for a pipe that is closed.
+    with exit_with_status(), command.make_context("hex-ai", arguments) as context:
+        command.invoke(context)
+
+
+def command_line(arguments: Sequence[str]) -> typer.Typer:
+    """All commands by their names and first lines; only what `arguments` name is loaded."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.callback(invoke_without_command=True)(_options)
+    for name, (place, line) in COMMANDS.items():
+        module, _, function = place.partition(".")
+        if name in arguments:
+            loaded = importlib.import_module(f"hex_ai.cli.{module}")
+            app.command(name)(getattr(loaded, function))
+        else:
+            app.command(name, help=line)(lambda: None)
+    return app
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"hex-ai {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="say it, and end")
+    ] = False,
+) -> None:
+    """Hex: fast self-play, learning from it, matches, and an engine to play against."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 
@@ -47,20 +48,22 @@ def bench_table(report: dict[str, Any]) -> Table:
     table = Table(
         title=f"{size}x{size}, widths {widths}, {report['runtime']} {report['precision']} on "
         f"{report['device_name']}; bare network {raw['evals_per_s']:.0f} rows/s at batch "
-        f"{raw['batch_size']}"
+        f"{raw['batch_size']}",
+        box=SIMPLE_HEAD,
     )
     columns = {
         "games/s": ("games_per_s", ".2f"),
         "moves/s": ("moves_per_s", ".1f"),
-        "evaluations/s": ("evaluations_per_s", ".0f"),
-        "mean batch": ("mean_batch", ".1f"),
+        "evals/s": ("evaluations_per_s", ".0f"),
+        "batch": ("mean_batch", ".1f"),
         "calls/move": ("network_calls_per_move", ".2f"),
         "hit rate": ("hit_rate", ".1%"),
+        "network": ("network_share", ".1%"),
         "efficiency": ("efficiency", ".3f"),
     }
-    table.add_column("mode")
+    table.add_column("mode", no_wrap=True)
     for title in columns:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for mode, figures in report["modes"].items():
         table.add_row(mode, *(format(figures[name], style) for name, style in columns.values()))
     return table
@@ -75,16 +78,6 @@ def bench_lines(report: dict[str, Any]) -> list[str]:
         f"{report['matmul_flops_per_s'] / 1e9:.0f} GFLOP/s of a matrix product; "
         f"compiled in {report['compile_seconds']:.1f} s"
     ]
-    for mode, figures in report["modes"].items():
-        shares = ", ".join(f"{part} {share:.1%}" for part, share in figures["wall_shares"].items())
-        lines.append(f"{mode}: {shares}")
-        if "kernels" in figures:
-            busy = _percent(figures["kernels"]["kernel_busy"])
-            utilization = _percent(figures["device_utilization"])
-            lines.append(
-                f"{mode}: kernels run {busy} of the time, the driver says {utilization}, "
-                f"MFU {figures['mfu']:.1%}"
-            )
     if "finite" in report:
         finite = report["finite"]
         lines.append(

@@ -1,10 +1,22 @@
 """The command that plays games."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from hex_ai.cli.options import (
+    ArchitectureModule,
+    BoardSize,
+    Device,
+    GamesInFlight,
+    Model,
+    Precision,
+    Runtime,
+    Widths,
+)
 from hex_ai.cli.output import err, out
 from hex_ai.cli.progress import progress_shown
 from hex_ai.cli.report import summary_lines
@@ -21,12 +33,12 @@ from hex_ai.store.summary import RunSummary
 
 def selfplay(
     num_games: Annotated[int, typer.Option(help="games to play")] = 200,
-    board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
+    board_size: BoardSize = 11,
     output: Annotated[Path | None, typer.Option("--out", help="folder to store games in")] = None,
     resume: Annotated[bool, typer.Option(help="go on with the run in --out")] = False,
     first_game: Annotated[int, typer.Option(help="id of the first game")] = 0,
     seed: Annotated[int, typer.Option(help="of all draws")] = 0,
-    search_widths: Annotated[str, typer.Option(help="children kept at each level")] = "3,2",
+    search_widths: Widths = "3,2",
     temperature: Annotated[
         float | None,
         typer.Option(help="of the noise on moves; default: 1.0, falling to 0.1 at ply N"),
@@ -42,21 +54,20 @@ def selfplay(
     resign_played_on: Annotated[
         float, typer.Option(help="share of games in which nobody resigns, to see who was wrong")
     ] = 0.1,
-    model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
+    model: Model = None,
+    architecture_module: ArchitectureModule = None,
     batched_inference: Annotated[
         bool, typer.Option(help="off: ask for one position at a time")
     ] = True,
-    games_in_flight: Annotated[
-        int | None, typer.Option(help="games that share batches; default: by device")
-    ] = None,
+    games_in_flight: GamesInFlight = None,
     num_workers: Annotated[int, typer.Option(help="threads that play")] = 1,
-    batch_size: Annotated[int, typer.Option(help="rows that start a batch of several workers")] = (
-        1024
-    ),
+    batch_size: Annotated[
+        int, typer.Option(help="rows that start a batch of several workers")
+    ] = 1024,
     cache_size: Annotated[int, typer.Option(help="evaluations remembered")] = DEFAULT_CACHE_SIZE,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, eager, graph or compiled")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    runtime: Runtime = "auto",
 ) -> None:
     """Play games of a network against itself."""
     engine = SelfPlayEngine(
@@ -81,38 +92,38 @@ def selfplay(
         output_dir=output,
         resume=resume,
     )
-    play_and_report(engine, num_games, first_game)
-
-
-def play_and_report(engine: SelfPlayEngine, num_games: int, first_game: int = 0) -> None:
-    """Plays games with a display of the progress, and prints and stores a summary at the end."""
-    settings, last = engine.settings, None
-    resigns = RESIGN in settings.stop
-    summary = RunSummary(resign_threshold=settings.resign_threshold if resigns else None)
-    folder = engine.output_dir
+    summary = RunSummary(
+        resign_threshold=resign_threshold if RESIGN in engine.settings.stop else None
+    )
     for game in engine.stored_games():
         summary.add(game)
+    last = None
+    with _stop_told(output), progress_shown(engine, num_games - summary.games, err):
+        for last in engine.generate_games(num_games, first_game):
+            summary.add(last)
+    games, performance = summary.to_json(), engine.get_performance_stats()
+    # Where nothing was left to play, the sitting that ended the run has said how fast it was.
+    if output is not None and (last is not None or read_summary(output) is None):
+        ids = {"first_game": first_game, "num_games": num_games}
+        write_json(output / "summary.json", ids | {"games": games, "performance": performance})
+    if last is not None:
+        _print_game(last)
+    for line in summary_lines(games, performance):
+        out.print(line)
+
+
+@contextmanager
+def _stop_told(folder: Path | None) -> Iterator[None]:
+    """Says what is left where a signal stops the play."""
     try:
-        with progress_shown(engine, num_games - summary.games, err):
-            for game in engine.generate_games(num_games, first_game):
-                summary.add(game)
-                last = game
+        yield
     except Interrupted:
         kept = f"; what was finished is in {folder}, --resume goes on with it" if folder else ""
         err.print(f"stopped{kept}")
         raise
-    report: dict[str, Any] = {"first_game": first_game, "num_games": num_games}
-    games, stats = summary.to_json(), engine.get_performance_stats()
-    # Where nothing was left to play, the sitting that ended the run has said how fast it was.
-    if folder is not None and (last is not None or read_summary(folder) is None):
-        write_json(folder / "summary.json", report | {"games": games, "performance": stats})
-    if last is not None:
-        print_game(last)
-    for line in summary_lines(games, stats):
-        out.print(line)
 
 
-def print_game(game: GameRecord) -> None:
+def _print_game(game: GameRecord) -> None:
     """Prints the last board of a game."""
     moves = [int(move) for move in game.moves]
     out.print(board_text(replay(game.board_size, moves)[-1], moves[-1]))

@@ -10,8 +10,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -49,10 +50,8 @@ class GameStore:
 
     def __init__(self, folder: Path, run: dict[str, Any], *, resume: bool = False) -> None:
         self.folder = folder
-        try:
+        with _errors_named(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _failed(folder, error) from error
         self._lock = lock_folder(folder)
         try:
             self._open(run, resume)
@@ -61,11 +60,9 @@ class GameStore:
             raise
 
     def _open(self, run: dict[str, Any], resume: bool) -> None:
-        try:
+        with _errors_named(self.folder):
             for draft in self.folder.glob(DRAFT_PATTERN):
                 draft.unlink()
-        except OSError as error:
-            raise _failed(self.folder, error) from error
         shards = shard_paths(self.folder)
         known = read_run(self.folder)
         if known is None:
@@ -86,7 +83,7 @@ class GameStore:
         self.close()
 
     def close(self) -> None:
-        """Lets the next writer in."""
+        """Releases the lock."""
         self._lock.close()
 
     def missing(self, ids: range) -> Iterator[int]:
@@ -124,12 +121,9 @@ def write_shard(folder: Path, number: int, games: Sequence[GameRecord]) -> None:
     Raises:
       StoreError: the disk is full or the folder gone; nothing of this shard is left.
     """
-    path = folder / f"games-{number:06d}.parquet"
-    try:
-        with atomic_file(path) as file:
-            pq.write_table(to_table(games), file, compression="zstd", write_page_checksum=True)
-    except OSError as error:
-        raise _failed(path, error) from error
+    table, path = to_table(games), folder / f"games-{number:06d}.parquet"
+    with _errors_named(path), atomic_file(path) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
 def load_games(folder: str | os.PathLike[str]) -> Games:
@@ -172,20 +166,16 @@ def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
 def read_shard(path: Path) -> list[GameRecord]:
     """The records of one shard, in stored order. Raises `StoreError` if it cannot be read."""
     table = _read(path)
-    try:
+    with _errors_named(path):
         return list(games_of(from_table(table), table["network"].to_pylist()))
-    except (RecordError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise StoreError(f"{path}: {error}") from error
 
 
 def shard_paths(folder: Path) -> list[Path]:
     """The shards of a folder in the order in which they were written; none if it is not there."""
-    try:
-        names = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
-    except FileNotFoundError:
+    if not folder.exists():
         return []
-    except OSError as error:
-        raise _failed(folder, error) from error
+    with _errors_named(folder):
+        names = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
     return sorted(names, key=_shard_number)
 
 
@@ -210,14 +200,9 @@ def read_document(path: Path, kind: str, version: int, what: str) -> dict[str, A
     Raises:
       StoreError: it cannot be read, or is not the description of `what` in this version.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise _failed(path, error) from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: not JSON: {error}") from error
+    data = _read_json(path)
     if not isinstance(data, dict) or data.get("format") != kind:
         raise StoreError(f"{path}: not the description of {what}")
     if data.get("version") != version:
@@ -228,14 +213,12 @@ def read_document(path: Path, kind: str, version: int, what: str) -> dict[str, A
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """What `summary.json` says, or None if the run has not ended yet."""
     path = folder / "summary.json"
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        range(summary["first_game"], summary["num_games"])
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise _failed(path, error) from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    summary = _read_json(path)
+    try:
+        range(summary["first_game"], summary["num_games"])
+    except (TypeError, KeyError) as error:
         raise StoreError(f"{path}: not the summary of a run") from error
     return cast(dict[str, Any], summary)
 
@@ -246,46 +229,26 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text whole or not at all; to a pipe, a terminal, or wherever standard output or
-    standard error goes, as it comes.
+    """Writes a text whole or not at all; to a pipe or a device as it comes.
 
     Raises:
       StoreError: it cannot be written.
     """
-    try:
-        if path.exists() and ((stream := _stream_to(path)) or not path.is_file()):
-            with open(path if stream is None else os.dup(stream), "wb") as file:
-                file.write(text.encode())
+    with _errors_named(path):
+        if _is_special(path):
+            path.write_text(text, encoding="utf-8")
             return
         with atomic_file(path) as file:
             file.write(text.encode())
-    except OSError as error:
-        raise _failed(path, error) from error
 
 
 def require_writable(path: Path) -> None:
-    """Raises `StoreError` if a file cannot be written, before work is put into it.
-
-    What is in the file stays; one that is not there is made, empty.
-    """
-    try:
-        if path.is_fifo():  # whose reader would take opening and closing it for all
-            return
-        open(path, "ab").close()
-        if path.is_file() and not os.access(path.resolve().parent, os.W_OK):
-            # The new file is made beside it, and takes its place.
-            raise PermissionError(errno.EACCES, "no new file can be made in its folder")
-    except OSError as error:
-        raise _failed(path, error) from error
-
-
-def _stream_to(path: Path) -> int | None:
-    """Which of standard output and standard error goes to this very file, if one does."""
-    for stream in (1, 2):
-        with suppress(OSError):
-            if os.path.samestat(path.stat(), os.fstat(stream)):
-                return stream
-    return None
+    """Raises `StoreError` if no file can be written there, before work is put into it."""
+    with _errors_named(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        if not _is_special(path):
+            TemporaryFile(dir=path.resolve().parent).close()
 
 
 def lock_folder(folder: Path) -> BinaryIO:
@@ -294,19 +257,41 @@ def lock_folder(folder: Path) -> BinaryIO:
     Raises:
       StoreError: another process holds it, or the folder cannot be written.
     """
-    try:
-        file = open(folder / ".lock", "ab")  # noqa: SIM115 - stays open as long as the store
-    except OSError as error:
-        raise _failed(folder, error) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise StoreError(f"{folder}: another process is writing here") from error
-    except OSError as error:  # a file system without locks
-        file.close()
-        raise _failed(folder / ".lock", error) from error
+    path = folder / ".lock"
+    with _errors_named(path):
+        file = open(path, "ab")  # noqa: SIM115 - stays open as long as the store
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:  # in use, or a file system without locks
+            file.close()
+            if isinstance(error, BlockingIOError):
+                raise StoreError(f"{folder}: another process is writing here") from error
+            raise
     return file
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
+    """Makes what goes wrong with a file or in it a `StoreError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or ' '.join(str(error).split())}") from error
+    except (RecordError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this is a pipe, a terminal or the like."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _read_json(path: Path) -> Any:
+    with _errors_named(path):
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{path}: not JSON: {error}") from error
 
 
 def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -322,37 +307,18 @@ def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -
                 )
 
 
-def _read(path: Path) -> pa.Table:
-    try:
-        table = _open_shard(path).read()
-        require_schema(table.schema)
-    except OSError as error:
-        raise _failed(path, error) from error
-    except (pa.ArrowException, UnicodeDecodeError, RecordError) as error:
-        raise StoreError(f"{path}: {error}") from error
-    return table
-
-
-def _open_shard(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, page_checksum_verification=True)
+def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    with _errors_named(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        require_schema(file.schema_arrow)
+        return file.read(columns=columns)
 
 
 def _ids(path: Path) -> list[int]:
-    try:
-        file = _open_shard(path)
-        require_schema(file.schema_arrow)
-        ids: list[int] = file.read(columns=["game_id"])["game_id"].to_pylist()
-    except OSError as error:
-        raise _failed(path, error) from error
-    except (pa.ArrowException, UnicodeDecodeError, RecordError) as error:
-        raise StoreError(f"{path}: {error}") from error
+    ids: list[int] = _read(path, ["game_id"])["game_id"].to_pylist()
     return ids
 
 
 def _shard_number(path: Path) -> int:
     match = _SHARD.fullmatch(path.name)
     return int(match.group(1)) if match else -1
-
-
-def _failed(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"{path}: {error.strerror or ' '.join(str(error).split())}")

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from hex_ai.arena.match import match
 from hex_ai.arena.players import NetworkPlayer, Strategy
 from hex_ai.arena.rating import fit_ratings
-from hex_ai.bench.plots import require_plots
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.inference_plan import resolve_device
@@ -96,6 +97,21 @@ def ladder(
     _draw(rungs, f"{run.name}, {size}x{size}, {shown_widths}", run / "ladder.png")
     add_ladder(run, f"elo/{size}x{size}", [(rung.games, rung.elo) for rung in rungs])
     return rungs
+
+
+def require_plots(folder: Path) -> None:
+    """Raises an error now, rather than after hours of play, if no picture can be drawn.
+
+    Raises:
+      SettingError: matplotlib is not installed.
+      StoreError: no file can be made in the folder.
+    """
+    if find_spec("matplotlib") is None:
+        raise SettingError("drawing wants matplotlib: install it, or hex_ai with its extra [plots]")
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}") from error
 
 
 def _draw(rungs: list[Rung], title: str, path: Path) -> None:

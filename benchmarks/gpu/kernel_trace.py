@@ -18,28 +18,28 @@ NAMED_KERNELS = 12
 
 
 class KernelTrace:
-    """Traces what the current CUDA device does from `start` to `stop`, both in one thread."""
+    """Traces what the current CUDA device does while its block runs, in one thread.
 
-    def __init__(self) -> None:
-        self._profile: Any = None
+    Attributes:
+      report: what it did, see `kernel_report`; there after the block.
+    """
 
-    def start(self) -> None:
-        """Begins, once all that was asked of the device is done."""
+    report: dict[str, Any]
+
+    def __enter__(self) -> "KernelTrace":
         torch.cuda.synchronize()
         self._profile = profile(activities=[ProfilerActivity.CUDA])
         self._profile.start()
+        return self
 
-    def stop(self) -> dict[str, Any]:
-        """Waits for the device, ends the trace and reports it; see `kernel_report`."""
-        if self._profile is None:
-            return kernel_report(())
+    def __exit__(self, *_: object) -> None:
         torch.cuda.synchronize()
         self._profile.stop()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "trace.json"
             self._profile.export_chrome_trace(str(path))
             events = json.loads(path.read_text(encoding="utf-8", errors="replace"))["traceEvents"]
-        return kernel_report(events)
+        self.report = kernel_report(events)
 
 
 def kernel_report(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def kernel_report(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for event in events:
         if event.get("cat") in _BUSY and event.get("ph") == "X":
             spans.append((float(event["ts"]), float(event["ts"]) + float(event["dur"])))
-            times[str(event["name"])] += float(event["dur"])  # type: ignore[assignment]
+            times[str(event["name"])] += float(event["dur"])
     spans.sort()
     busy, until = 0.0, spans[0][0] if spans else 0.0
     for start, end in spans:

@@ -1,0 +1,27 @@
+"""Options that several commands have."""
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _load(path: Path | None) -> None:
+    if path is not None:
+        # Not at the top: an option of a command should not load torch for the help of all.
+        importlib.import_module("hex_ai.network.architecture").load_architecture_module(path)
+
+
+ArchitectureModule = Annotated[
+    Path | None, typer.Option(callback=_load, help="Python file that registers your own network")
+]
+BoardSize = Annotated[int, typer.Option(help="3 to 19")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+GamesInFlight = Annotated[
+    int | None, typer.Option(help="games that share batches; default: by device")
+]
+Model = Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")]
+Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]
+Runtime = Annotated[str, typer.Option(help="auto, eager, graph or compiled")]
+Widths = Annotated[str, typer.Option(help="children kept at each level")]

@@ -14,9 +14,7 @@ from hex_ai.game.positions import Positions
 from hex_ai.game.records import MIN_SIZE, RED
 from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.position_collector import Evaluator, PositionCollector
-from hex_ai.keyed_random import random_bits
-
-_SUITE_KEY = -6
+from hex_ai.keyed_random import Stream, random_bits
 
 # What games have in common that are the same: the moves, up to a turn, and who had Red.
 Kind = tuple[tuple[int, ...], bool]
@@ -165,7 +163,9 @@ def openings(settings: MatchSettings) -> list[tuple[int, ...]]:
         found.update(dict.fromkeys((moves - 1 - cell,) for cell in spread))
     draw = 0
     while len(found) < wanted:
-        bits = random_bits(settings.seed, torch.tensor([_SUITE_KEY]), torch.tensor([draw]))
+        bits = random_bits(
+            settings.seed, torch.tensor([Stream.MATCH_OPENING]), torch.tensor([draw])
+        )
         one, other = divmod(int(bits.remainder(moves * moves)), moves)
         if one != other:
             found.setdefault((one, other))

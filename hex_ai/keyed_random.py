@@ -1,14 +1,37 @@
-"""Random numbers that are pure functions of a seed and counters, never of a global stream."""
+"""Random numbers that are pure functions of a seed and counters, never of a global stream.
+
+The package draws all of its random numbers here. A draw made while a game is played has the
+counters (game id, ply, cell), so a game depends neither on the games beside it nor on their order.
+Other draws put a negative number of `Stream` where the ply or the game id would stand, so that no
+two purposes share a draw.
+"""
+
+from enum import IntEnum, unique
 
 import torch
 from torch import Tensor
 
+
+@unique
+class Stream(IntEnum):
+    """The counters that keep draws for unlike purposes apart. A changed value changes all games."""
+
+    # In the place of the ply, after the game id:
+    FIRST_CELL = -1  # the cell of ply 0, where it is random
+    PLAYED_ON = -2  # whether resignation is off in this game
+    SCATTERED_PLIES = -3  # how many plies of a scattered game are random
+    SCATTERED = -4  # whether the game is scattered
+    RANDOM_CELL = -5  # the random cell of ply 1; ply k draws it from RANDOM_CELL - (k - 1)
+    # In the place of the game id:
+    MATCH_OPENING = -6  # the openings of a match, by their number
+
+
+# Seeds of the two hashes of a position in the evaluation cache.
+CACHE_KEY_SEED, CACHE_CHECK_SEED = 0x4B6579, 0x436865636B
+
+# Constants of SplitMix64, as int64.
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
-
-
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
-
-
 _MIX_2 = 0x94D049BB133111EB - 2**64
 
 

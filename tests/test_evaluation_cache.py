@@ -14,8 +14,6 @@ from torch import Tensor
 
 from hex_ai.game.positions import Positions
 from hex_ai.inference.evaluation_cache import (
-    _CHECK_SEED,
-    _KEY_SEED,
     EvaluationCache,
     Oriented,
     _codes,
@@ -25,6 +23,7 @@ from hex_ai.inference.evaluation_cache import (
 )
 from hex_ai.inference.inference_plan import default_plan
 from hex_ai.inference.model_inference import ModelInference
+from hex_ai.keyed_random import CACHE_CHECK_SEED, CACHE_KEY_SEED
 
 Share = Callable[[int, int], int]
 
@@ -264,7 +263,7 @@ def test_a_hash_is_the_sum_of_the_codes_of_the_stones(size: int, device: torch.d
     assert empty != 0
     stones = torch.randint(-1, 2, (20, size, size), generator=seeded(size)).to(device)
     stones[0], stones[1] = 1, -1
-    for column, seed in ((0, _KEY_SEED), (2, _CHECK_SEED)):
+    for column, seed in ((0, CACHE_KEY_SEED), (2, CACHE_CHECK_SEED)):
         mine, theirs = _codes(seed, size, device).tolist()
         assert len({*mine, *theirs}) == 2 * size**2
         for turned in (0, 1):

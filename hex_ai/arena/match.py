@@ -19,11 +19,9 @@ from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import Evaluator, PositionCollector
-from hex_ai.keyed_random import random_bits
+from hex_ai.keyed_random import Stream, random_bits
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.store.run_folder import require_writable, write_text
-
-_PAIRS_KEY = -6
 
 
 def match(
@@ -147,7 +145,7 @@ def _with_pairs(
     """The first `count` of these openings, without repeats, and pairs of cells for what lacks."""
     found, moves, draw = dict.fromkeys(cells), size**2, 0
     while len(found) < count:
-        bits = random_bits(seed, torch.tensor([_PAIRS_KEY]), torch.tensor([draw]))
+        bits = random_bits(seed, torch.tensor([Stream.MATCH_OPENING]), torch.tensor([draw]))
         one, other = divmod(int(bits.remainder(moves * moves)), moves)
         if one != other:
             found.setdefault((one, other))

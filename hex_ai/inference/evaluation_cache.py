@@ -12,9 +12,7 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.keyed_random import random_bits
-
-_KEY_SEED, _CHECK_SEED = 0x4B6579, 0x436865636B
+from hex_ai.keyed_random import CACHE_CHECK_SEED, CACHE_KEY_SEED, random_bits
 
 # The hash of an empty board. Not 0, which is what an empty slot of the table holds.
 _EMPTY_BOARD = 0x486578
@@ -130,7 +128,7 @@ def _hashes(stones: Tensor) -> Tensor:
 @lru_cache
 def _code_halves(size: int, device: torch.device) -> Tensor:
     """float64 `[2 * A, 8]`: lower halves of the codes for the four hashes, then the upper ones."""
-    key, check = _codes(_KEY_SEED, size, device), _codes(_CHECK_SEED, size, device)
+    key, check = _codes(CACHE_KEY_SEED, size, device), _codes(CACHE_CHECK_SEED, size, device)
     codes = torch.stack([part.flatten() for part in (key, key.flip(1), check, check.flip(1))], 1)
     return torch.cat((codes & 0xFFFFFFFF, codes >> 32), 1).double()
 

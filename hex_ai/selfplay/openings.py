@@ -9,7 +9,7 @@ from torch import Tensor
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.move_choice import Candidates
-from hex_ai.keyed_random import random_bits, uniform_noise
+from hex_ai.keyed_random import Stream, random_bits, uniform_noise
 
 OPENINGS = ("uniform", "scattered", "policy", "empty")
 
@@ -17,8 +17,6 @@ OPENINGS = ("uniform", "scattered", "policy", "empty")
 SCATTERED_SHARE = 0.25
 
 FIRST_TEMPERATURE, LAST_TEMPERATURE = 1.0, 0.1
-
-_OPENING_KEY, _SCATTER_KEY = -1, -3
 
 
 def check_opening(name: str) -> str:
@@ -38,7 +36,8 @@ def check_opening(name: str) -> str:
 
 def uniform_cells(seed: int, game_ids: Tensor, moves: int) -> Tensor:
     """int64 `[K]`: the first cell of each game, any of `moves`; ids are int64 `[K]`."""
-    return random_bits(seed, game_ids, torch.full_like(game_ids, _OPENING_KEY)).remainder(moves)
+    stream = torch.full_like(game_ids, Stream.FIRST_CELL)
+    return random_bits(seed, game_ids, stream).remainder(moves)
 
 
 def random_plies(opening: str, seed: int, game_ids: Tensor, size: int) -> Tensor:
@@ -49,9 +48,10 @@ def random_plies(opening: str, seed: int, game_ids: Tensor, size: int) -> Tensor
     plies = torch.full_like(game_ids, opening in ("uniform", "scattered"))
     if opening != "scattered":
         return plies
-    key = torch.full_like(game_ids, _SCATTER_KEY)
-    more = 2 + random_bits(seed, game_ids, key).remainder(2 * size - 3)
-    return torch.where(uniform_noise(seed, game_ids, key - 1) < SCATTERED_SHARE, more, plies)
+    scattered = torch.full_like(game_ids, Stream.SCATTERED)
+    stream = torch.full_like(game_ids, Stream.SCATTERED_PLIES)
+    more = 2 + random_bits(seed, game_ids, stream).remainder(2 * size - 3)
+    return torch.where(uniform_noise(seed, game_ids, scattered) < SCATTERED_SHARE, more, plies)
 
 
 def random_cells(seed: int, game_ids: Tensor, ply: int, positions: Positions) -> Tensor:
@@ -59,7 +59,7 @@ def random_cells(seed: int, game_ids: Tensor, ply: int, positions: Positions) ->
     if ply == 0:
         return uniform_cells(seed, game_ids, positions.moves)
     cells = torch.arange(positions.moves, device=game_ids.device)
-    plies = torch.full_like(game_ids, _SCATTER_KEY - 1 - ply)
+    plies = torch.full_like(game_ids, Stream.RANDOM_CELL - (ply - 1))
     noise = uniform_noise(seed, game_ids[:, None], plies[:, None], cells)
     return noise.masked_fill(~positions.legal_moves(), -1.0).argmax(1)
 

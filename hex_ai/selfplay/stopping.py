@@ -10,9 +10,7 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.records import FIRST_RESIGNATION, STOPS
-from hex_ai.keyed_random import uniform_noise
-
-_PLAYED_ON_KEY = -2
+from hex_ai.keyed_random import Stream, uniform_noise
 
 
 def check_stop(stop: tuple[str, ...], threshold: float, played_on: float) -> None:
@@ -30,7 +28,7 @@ def check_stop(stop: tuple[str, ...], threshold: float, played_on: float) -> Non
 
 def played_on(seed: int, game_ids: Tensor, share: float) -> Tensor:
     """bool `[K]`: the games, by id int64 `[K]`, in which nobody resigns: about `share` of them."""
-    draws = uniform_noise(seed, game_ids, game_ids.new_full(game_ids.shape, _PLAYED_ON_KEY))
+    draws = uniform_noise(seed, game_ids, game_ids.new_full(game_ids.shape, Stream.PLAYED_ON))
     return draws < share
 
 

@@ -1,6 +1,7 @@
 """Networks to save and files that no reader should trust: what the tests of weights share.
 
-`forge` is a second writer of checkpoints, made from docs/checkpoint.md alone.
+`forge` writes checkpoints of format 1, made from docs/checkpoint.md alone; `forge_safetensors`
+those of format 2, whatever they say.
 """
 
 import gzip
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -24,7 +26,6 @@ from hex_ai.errors import CheckpointError
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 MAGIC = b"hex_ai checkpoint\n"
-HEADER_LIMIT = 2**22
 DTYPES = (
     torch.float64,
     torch.float32,
@@ -88,13 +89,6 @@ def forge(header: Any, body: bytes, raw_header: bytes | None = None) -> bytes:
     start = MAGIC + len(raw).to_bytes(8, "little") + raw
     start += hashlib.sha256(start).digest()
     return start + body + hashlib.sha256(start + body).digest()
-
-
-def header_and_body(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The two arguments with which `forge` gives this plain checkpoint."""
-    start = len(MAGIC) + 8
-    end = start + int.from_bytes(data[len(MAGIC) : start], "little")
-    return json.loads(data[start:end]), data[end + 32 : -32]
 
 
 def parts_of(network: nn.Module, notes: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -169,22 +163,36 @@ def bomb(start: bytes, gibibytes: int = 2) -> bytes:
     return packed + block * (64 * gibibytes)
 
 
+def forge_safetensors(network: nn.Module, **changed: str | None) -> bytes:
+    """A checkpoint of format 2 of this small network; None takes an entry of its metadata out."""
+    header, body = parts_of(network, {})
+    entries = {
+        "format": "hex_ai-checkpoint",
+        "version": "2",
+        "architecture": "hex-resnet",
+        "config": spell(header["config"]).decode(),
+        "training": "{}",
+        "sha256": forge(header, body)[-32:].hex(),
+        **changed,
+    }
+    metadata = {name: value for name, value in entries.items() if value is not None}
+    return safetensors.torch.save(dict(network.state_dict()), metadata)
+
+
 def bombs(header: dict[str, Any], body: bytes) -> list[bytes]:
     whole = forge(header, body)
-    wide = {**header, "config": {"channels": 1024, "blocks": 100}}
-    vast = {**header, "tensors": [{"name": "x", "dtype": "float32", "shape": [2**27]}]}
     nested = b"[" * 10**6
     return [
         bomb(b""),
         bomb(MAGIC),
         bomb(MAGIC + b"\xff" * 8),
-        bomb(MAGIC + HEADER_LIMIT.to_bytes(8, "little")),
         bomb(whole),
-        bomb(forge(wide, b"")[:-32]),
-        bomb(forge(vast, b"")[:-32]),
         gzip.compress(gzip.compress(whole)),
         gzip.compress(forge(None, b"", nested + nested.replace(b"[", b"]"))),
         forge(None, b"", b'{"version":' + b"9" * 10**6 + b"}"),
+        b"\xff" * 8 + b"{",
+        (2**30).to_bytes(8, "little") + b"{" + nested,
+        len(nested).to_bytes(8, "little") + nested.replace(b"[", b"{", 1),
     ]
 
 
@@ -211,17 +219,18 @@ def forgeries(header: dict[str, Any], body: bytes) -> dict[str, bytes]:
     nan = np.float32("nan").tobytes()
     return {
         "is of version 2": changed(version=2),
-        "is of version True": changed(version=True),
-        "is of version None": without("version"),
-        "does not say hex_ai-checkpoint": changed(format="other"),
-        "'architecture' is missing": without("architecture"),
-        "'config' is missing": without("config"),
-        "'tensors' is missing": without("tensors"),
-        "'training' is missing": without("training"),
-        "'config' is missing or no dict": changed(config=[]),
-        "unknown key 'extra'": changed(extra=1),
-        "unknown key 'kkkk": changed(**{"k" * 10**6: 1}),
+        "is of version None": changed(version=None),
+        "damaged: 'version'": without("version"),
+        "its SHA-256 is another": changed(format="other"),
+        "damaged: 'architecture'": without("architecture"),
+        "damaged: 'config'": without("config"),
+        "damaged: 'tensors'": without("tensors"),
+        "damaged: 'training'": without("training"),
+        "damaged: [] is no dict": changed(config=[]),
+        "damaged: its SHA-256": changed(extra=1),
+        "damaged: its SHA-256 is": changed(**{"k" * 10**6: 1}),
         "no architecture 'nobody'; known: hex-resnet, resnet18": changed(architecture="nobody"),
+        "unhashable": changed(architecture=[]),
         "no setting 'depth'": changed(config={"depth": 3}),
         "channels -8 is not": changed(config={"channels": -8, "blocks": 1}),
         "want [16, 2, 3, 3]": changed(config={"channels": 16, "blocks": 1}),
@@ -229,21 +238,18 @@ def forgeries(header: dict[str, Any], body: bytes) -> dict[str, bytes]:
         "holds the tensor 'more'": forge(
             {**header, "tensors": [*tensors, {**first, "name": "more"}]}, body + body[:576]
         ),
-        "lists a tensor twice": changed(tensors=[*tensors, first]),
-        "without exactly a name": changed(tensors=[{"name": "x"}]),
+        "its SHA-256": changed(tensors=[*tensors, first]),
+        "damaged: 'dtype'": changed(tensors=[{"name": "x"}]),
         "'stem.conv.weight' is [8, 18], want [8, 2, 3, 3]": with_first(shape=[8, 18]),
         "is torch.int32, want torch.float32": with_first(dtype="int32"),
-        "unknown dtype 'complex64'": with_first(dtype="complex64"),
-        "has no shape: [8, 2, -3, -3]": with_first(shape=[8, 2, -3, -3]),
-        "has no shape: [8, True]": with_first(shape=[8, True]),
-        "the limit for all is": with_first(shape=[2**29]),
+        "damaged: 'complex64'": with_first(dtype="complex64"),
+        "is [8, 2, -3, -3], want": with_first(shape=[8, 2, -3, -3]),
+        "is [536870912], want": with_first(shape=[2**29]),
         "'stem.conv.weight' holds weights that are not finite": forge(header, nan + body[4:]),
-        "is cut off": forge(header, body)[:-33],
-        "a checksum does not agree": forge(header, body + b"\0"),
-        "goes on after its last checksum": forge(header, body) + b"\0",
-        "not plain JSON": forge(None, b"", b"{"),
-        "not plain JSON: Out of range": forge(None, b"", b'{"version":1e999}'),
-        "canonical spelling": forge(None, body, spell(header).replace(b",", b", ")),
-        "in the canonical": forge(None, b"", b'{"version":1,"version":1}'),
-        "a header of 4194305 bytes": forge(None, b"", b" " * (HEADER_LIMIT + 1)),
+        "damaged: buffer length": forge(header, body)[:-33],
+        "bytes, want 1": forge(header, body + b"\0"),
+        "has 1": forge(header, body) + b"\0",
+        "damaged: Expecting": forge(None, b"", b"{"),
+        "damaged: Out of range": forge(None, body, spell(header).replace(b"0.25", b"1e999")),
+        "SHA-256 is another": forge(None, body, spell(header).replace(b",", b", ")),
     }

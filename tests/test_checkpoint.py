@@ -4,6 +4,8 @@ import gzip
 import pickle
 import random
 import re
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -11,21 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
 import torch
 from hostile_files import (
-    HEADER_LIMIT,
     Odd,
     OddConfig,
     bombs,
     canaries,
     flipped,
     forge,
+    forge_safetensors,
     forgeries,
-    header_and_body,
     parts_of,
     refusal,
     same,
     small_network,
+    spell,
 )
 from torch import nn
 
@@ -50,11 +53,8 @@ def own_register(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network_module, "_ARCHITECTURES", known)
 
 
-@pytest.mark.parametrize("ending", [".pt", ".pt.gz"])
-def test_a_network_comes_back_bit_for_bit_with_its_settings_and_notes(
-    tmp_path: Path, ending: str
-) -> None:
-    network, path = small_network(), tmp_path / f"net{ending}"
+def test_a_network_comes_back_bit_for_bit_with_its_settings_and_notes(tmp_path: Path) -> None:
+    network, path = small_network(), tmp_path / "net.safetensors"
     digest = save_checkpoint(path, network.train(), NOTES)
     loaded = load_checkpoint(path)
     assert same(loaded.network, network)
@@ -69,7 +69,7 @@ def test_a_network_comes_back_bit_for_bit_with_its_settings_and_notes(
 
 
 def test_resnet18_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    network, path = ResNet18(ResNet18Config()), tmp_path / "net.pt"
+    network, path = ResNet18(ResNet18Config()), tmp_path / "net.safetensors"
     digest = save_checkpoint(path, network)
     loaded = load_checkpoint(path)
     assert same(loaded.network, network)
@@ -77,23 +77,46 @@ def test_resnet18_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert loaded.digest == digest
 
 
-def test_the_file_is_laid_out_as_the_page_says(tmp_path: Path) -> None:
+def test_the_file_is_one_of_safetensors_with_metadata_as_the_page_says(tmp_path: Path) -> None:
+    network, path = small_network(), tmp_path / "net.safetensors"
+    save_checkpoint(path, network, NOTES)
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert state.keys() == network.state_dict().keys()
+    assert all(torch.equal(state[name], t) for name, t in network.state_dict().items())
+    assert metadata == {
+        "format": "hex_ai-checkpoint",
+        "version": "2",
+        "architecture": "hex-resnet",
+        "config": '{"blocks":1,"channels":8}',
+        "training": spell(NOTES).decode(),
+        "sha256": forge(*parts_of(network, NOTES))[-32:].hex(),
+    }
+
+
+def test_files_of_format_1_are_read_packed_or_plain(tmp_path: Path) -> None:
     network = small_network()
-    digest = save_checkpoint(tmp_path / "net.pt", network, NOTES)
-    save_checkpoint(tmp_path / "net.pt.gz", network, NOTES)
-    written = (tmp_path / "net.pt").read_bytes()
-    assert written == forge(*parts_of(network, NOTES))
-    assert gzip.decompress((tmp_path / "net.pt.gz").read_bytes()) == written
-    assert digest == forge(*parts_of(network, {}))[-32:].hex()
+    data, path = forge(*parts_of(network, NOTES)), tmp_path / "old"
+    for written in (data, gzip.compress(data)):
+        path.write_bytes(written)
+        loaded = load_checkpoint(path)
+        assert same(loaded.network, network)
+        assert (loaded.config, loaded.training) == (CONFIG, NOTES)
+        assert loaded.digest == network_digest(network)
 
 
-def test_equal_content_gives_equal_bytes_at_any_time_under_any_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save_checkpoint(tmp_path / "a.pt.gz", small_network(), {"b": 1, "a": 2})
-    monkeypatch.setattr(time, "time", lambda: 2e9)
-    save_checkpoint(tmp_path / "other.pt.gz", small_network(), {"a": 2, "b": 1})
-    assert (tmp_path / "a.pt.gz").read_bytes() == (tmp_path / "other.pt.gz").read_bytes()
+def test_equal_content_gives_equal_bytes_in_every_process(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", small_network(), {"b": 1, "a": 2})
+    code = (
+        "import sys; from hostile_files import small_network;"
+        "from hex_ai.network.checkpoint import save_checkpoint;"
+        "save_checkpoint(sys.argv[1], small_network(), {'a': 2, 'b': 1})"
+    )
+    for name in "bcd":
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        subprocess.run(command, cwd=Path(__file__).parent, check=True, timeout=60)
+        assert (tmp_path / name).read_bytes() == (tmp_path / "a.safetensors").read_bytes()
 
 
 def test_the_digest_depends_on_the_network_and_on_nothing_else(tmp_path: Path) -> None:
@@ -113,20 +136,11 @@ def test_the_digest_depends_on_the_network_and_on_nothing_else(tmp_path: Path) -
     assert network_digest(namesake) != digest
 
 
-def test_packed_or_plain_is_seen_from_the_bytes_and_not_from_the_name(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "net.pt.gz", small_network())
-    save_checkpoint(tmp_path / "net.pt", small_network())
-    (tmp_path / "net.pt.gz").rename(tmp_path / "packed.pt")
-    (tmp_path / "net.pt").rename(tmp_path / "plain.pt.gz")
-    assert same(load_checkpoint(tmp_path / "packed.pt").network, small_network())
-    assert same(load_checkpoint(str(tmp_path / "plain.pt.gz")).network, small_network())
-
-
 def test_loading_and_saving_leave_the_global_random_stream_alone(tmp_path: Path) -> None:
     network = small_network()
     before = torch.get_rng_state()
-    save_checkpoint(tmp_path / "net.pt", network)
-    load_checkpoint(tmp_path / "net.pt")
+    save_checkpoint(tmp_path / "net.safetensors", network)
+    load_checkpoint(tmp_path / "net.safetensors")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -137,7 +151,7 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(found[1], str(PAGE), "exec", dont_inherit=True), names)
-    loaded = load_checkpoint("tiny.pt.gz")
+    loaded = load_checkpoint("tiny.safetensors")
     assert same(loaded.network, names["network"])
     assert loaded.config == {"channels": 32}
     logits, values = loaded.network(Positions.empty(3, 5).planes())
@@ -170,16 +184,13 @@ class Moody(nn.Module):
 
 def test_what_a_class_of_ones_own_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
     register_architecture("moody", OddConfig)(Moody)
-    path = tmp_path / "moody.pt"
+    path = tmp_path / "moody"
     save_checkpoint(path, Moody(OddConfig()))
-    header, body = header_and_body(path.read_bytes())
-    assert body == b"\1"
-    path.write_bytes(forge(header, b"\2"))
-    assert "'flag' holds truth values that are neither 0 nor 1" in refusal(path, load_checkpoint)
-    path.write_bytes(forge({**header, "config": {"name": "other"}}, body))
-    assert "two lines" in refusal(path, load_checkpoint)
-    path.write_bytes(forge({**header, "config": {"width": 0}}, body))
-    assert "division by zero" in refusal(path, load_checkpoint)
+    assert isinstance(load_checkpoint(path).network, Moody)
+    header, body = parts_of(small_network(), {})
+    for config, reason in (({"name": "other"}, "two lines"), ({"width": 0}, "division by zero")):
+        path.write_bytes(forge({**header, "architecture": "moody", "config": config}, body))
+        assert reason in refusal(path, load_checkpoint)
 
 
 def test_a_class_that_is_not_registered_is_refused(tmp_path: Path) -> None:
@@ -206,25 +217,19 @@ def test_a_class_that_is_not_registered_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_notes_that_json_cannot_say_are_refused(tmp_path: Path, notes: Any) -> None:
-    with pytest.raises(SettingError, match="training must be a dict of finite numbers"):
-        save_checkpoint(tmp_path / "net.pt", small_network(), notes)
+    with pytest.raises(SettingError, match="training notes must be a dict of finite numbers"):
+        save_checkpoint(tmp_path / "net.safetensors", small_network(), notes)
     endless: dict[str, Any] = {}
     endless["more"] = endless
     with pytest.raises(SettingError):
-        save_checkpoint(tmp_path / "net.pt", small_network(), endless)
+        save_checkpoint(tmp_path / "net.safetensors", small_network(), endless)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["net", "net.gz", "net.pth", "net.pt.zip"])
-def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SettingError, match=r"ends in \.pt\.gz or \.pt"):
-        save_checkpoint(tmp_path / name, small_network())
 
 
 def test_what_could_not_be_read_back_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "net.pt"
+    path = tmp_path / "net.safetensors"
     infinite = small_network()
     infinite.policy_logit.bias.data[0] = float("inf")
     folded = small_network()
@@ -234,12 +239,10 @@ def test_what_could_not_be_read_back_is_not_written(
         (folded, "lacks the tensor 'stem.norm.weight'"),
         (small_network().half(), r"is torch.float16, want torch.float32"),
     ]:
-        with pytest.raises(CheckpointError, match=f"net.pt': .*{reason}"):
+        with pytest.raises(CheckpointError, match=f"net.safetensors': .*{reason}"):
             save_checkpoint(path, network)
-    with pytest.raises(CheckpointError, match=r"header of .* bytes, the limit is 4194304"):
-        save_checkpoint(path, small_network(), {"log": "x" * HEADER_LIMIT})
     monkeypatch.setattr(checkpoint_module, "LIMIT", 9000)
-    with pytest.raises(CheckpointError, match="the limit for all is 9000"):
+    with pytest.raises(CheckpointError, match=r"would have \d+ bytes, the limit is 9000"):
         save_checkpoint(path, small_network())
     assert list(tmp_path.iterdir()) == []
 
@@ -252,7 +255,7 @@ def test_right_checksums_do_not_help_wrong_contents(tmp_path: Path) -> None:
 
 
 def damaged_files(canary: Path) -> Iterator[tuple[str, bytes]]:
-    """300 damaged files, each with its kind."""
+    """300 damaged files of format 1, each with its kind."""
     pick, network = random.Random(20), small_network()
     header, body = parts_of(network, NOTES)
     plain = forge(header, body)
@@ -262,7 +265,7 @@ def damaged_files(canary: Path) -> Iterator[tuple[str, bytes]]:
     yield from (
         ("packed flip", flipped(packed, pick.randrange(len(packed) * 8))) for _ in range(50)
     )
-    yield from (("plain flip", flipped(plain, pick.randrange(len(plain) * 8))) for _ in range(39))
+    yield from (("plain flip", flipped(plain, pick.randrange(len(plain) * 8))) for _ in range(41))
     yield from (("cut", packed[:-count]) for count in range(1, 9))
     yield from (("cut", packed[: pick.randrange(len(packed))]) for _ in range(12))
     yield from (("cut", plain[: pick.randrange(len(plain))]) for _ in range(20))
@@ -280,14 +283,13 @@ def test_300_damaged_files_are_refused_or_hold_the_same_bit_for_bit(tmp_path: Pa
     whole = small_network()
     files = list(damaged_files(canary))
     assert len(files) == 300
-    refused, accepted = [], []
+    accepted = []
     for kind, data in files:
         path.write_bytes(data)
         try:
             accepted.append((kind, load_checkpoint(path)))
-        except CheckpointError as error:
-            refused.append(str(error))
-    assert all(text.startswith(f"{str(path)!r}: ") and "\n" not in text for text in refused)
+        except CheckpointError:
+            refusal(path, load_checkpoint)
     # A gzip header has a time, hints and the name of a system, which nothing is read from.
     assert 0 < len(accepted) < 60
     for kind, loaded in accepted:
@@ -300,20 +302,64 @@ def test_300_damaged_files_are_refused_or_hold_the_same_bit_for_bit(tmp_path: Pa
     assert canary.exists(), "the canary cannot sing, so its silence means nothing"
 
 
+def test_damaged_files_of_safetensors_are_refused(tmp_path: Path) -> None:
+    """Every flip in the header, of which no byte is without meaning, and some in the tensors."""
+    path, pick = tmp_path / "net.safetensors", random.Random(4)
+    save_checkpoint(path, small_network(), NOTES)
+    whole = path.read_bytes()
+    header = 8 * (8 + int.from_bytes(whole[:8], "little"))
+    bits = [*range(0, header, 5), *(pick.randrange(header, 8 * len(whole)) for _ in range(100))]
+    damaged = [flipped(whole, bit) for bit in bits]
+    damaged += [whole[: pick.randrange(len(whole))] for _ in range(50)]
+    damaged += [whole + tail for tail in (b"\0", bytes(512), whole)]
+    for data in damaged:
+        path.write_bytes(data)
+        refusal(path, load_checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"format": None}, "holds tensors, but no hex_ai-checkpoint"),
+        ({"version": "3"}, "is of version '3'; this hex_ai reads '2'"),
+        ({"version": None}, "damaged: 'version'"),
+        ({"architecture": "nobody"}, "no architecture 'nobody'; known: hex-resnet, resnet18"),
+        ({"config": "[]"}, "[] is no dict"),
+        ({"config": "{"}, "damaged: Expecting"),
+        ({"config": '{"channels":16,"blocks":1}'}, "], want ["),
+        ({"config": '{"channels":8.0,"blocks":1}'}, "channels 8.0 is not"),
+        ({"training": '{"games":1}'}, "its SHA-256 is another"),
+        ({"training": '{"loss":NaN}'}, "Out of range float"),
+        ({"sha256": "0" * 64}, "its SHA-256 is another"),
+        ({"sha256": None}, "damaged: 'sha256'"),
+    ],
+)
+def test_metadata_that_do_not_fit_are_refused(
+    tmp_path: Path, changed: dict[str, str | None], reason: str
+) -> None:
+    path = tmp_path / "forged.safetensors"
+    path.write_bytes(forge_safetensors(small_network()))
+    assert same(load_checkpoint(path).network, small_network())
+    path.write_bytes(forge_safetensors(small_network(), **changed))
+    assert reason in refusal(path, load_checkpoint)
+
+
 def test_a_bomb_takes_little_memory_and_time(tmp_path: Path) -> None:
     path = tmp_path / "bomb.pt.gz"
     for data in bombs(*parts_of(small_network(), {})):
         path.write_bytes(data)
-        started = time.monotonic()
+        started = time.process_time()
         tracemalloc.start()
         refusal(path, load_checkpoint)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 64 * 2**20
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 def test_a_torch_file_is_pointed_to_the_import(tmp_path: Path) -> None:
     for zipped in (True, False):
         torch.save({}, tmp_path / "old.pt", _use_new_zipfile_serialization=zipped)
-        assert "`hex-ai import` reads those" in refusal(tmp_path / "old.pt", load_checkpoint)
+        assert "`hex-ai import` reads files of torch.save" in refusal(
+            tmp_path / "old.pt", load_checkpoint
+        )

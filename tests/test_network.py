@@ -4,8 +4,10 @@ Every random test is seeded. Those with a tolerance compare the same arithmetic 
 random weights keep logits below 10, where a float32 resolves 1e-6.
 """
 
+import re
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,11 +17,14 @@ from torch import Tensor, nn
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import MAX_SIZE
+from hex_ai.network import architecture as architecture_module
 from hex_ai.network.architecture import (
+    _ARCHITECTURES,
     architecture,
     architecture_of,
     config_of,
     for_inference,
+    load_architecture_module,
     parameter_count,
     register_architecture,
 )
@@ -208,3 +213,70 @@ def test_architectures_of_others_can_be_registered(monkeypatch: pytest.MonkeyPat
         architecture("linear").network({})
     with pytest.raises(SettingError, match="known: linear"):
         architecture("hex-resnet")
+
+
+OWN = """
+from dataclasses import dataclass
+from torch import nn
+from hex_ai.network.architecture import register_architecture
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 3
+
+@register_architecture("own", Config)
+class Own(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+"""
+
+
+@pytest.fixture
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(architecture_module, "_ARCHITECTURES", dict(_ARCHITECTURES))
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_file_of_ones_own_registers_its_architecture(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="no architecture 'own'"):
+        architecture("own")
+    (tmp_path / "my_net.py").write_text(OWN)
+    for _ in range(2):
+        load_architecture_module(tmp_path / "my_net.py")
+    assert architecture("own").network({"width": 5}).config.width == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "is not a Python file"),
+        ("x = 1", "registers no architecture"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def", "SyntaxError: "),
+    ],
+)
+@pytest.mark.usefixtures("forgotten")
+def test_a_file_that_is_of_no_use_is_named(tmp_path: Path, text: str | None, reason: str) -> None:
+    path = tmp_path / "my_net.py"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SettingError, match=re.escape(f"{path}: {reason}")):
+        load_architecture_module(path)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_installed_packages_register_by_entry_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_net.py").write_text(OWN)
+    described = tmp_path / "theirs-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Name: theirs\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text("[hex_ai.architectures]\nown = their_net\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert architecture("own").build.__module__ == "their_net"
+    (described / "entry_points.txt").write_text("[hex_ai.architectures]\nown = missing_net\n")
+    with pytest.raises(SettingError, match=r"entry point own \(missing_net\): ModuleNotFound"):
+        architecture("another")

@@ -113,4 +113,4 @@ def test_an_unreadable_file_is_refused_by_name(
 def test_an_odd_path_stays_on_one_line(tmp_path: Path) -> None:
     path = tmp_path / "new\nline \x1b[31m\udcff.pt"
     path.write_bytes(b"x" * 100)
-    assert "is not a hex_ai checkpoint" in refusal(path, load_checkpoint)
+    assert "is not a checkpoint" in refusal(path, load_checkpoint)

@@ -10,8 +10,14 @@ planes to a policy and a value:
 and is made from a frozen dataclass of plain numbers, its config.
 """
 
-from collections.abc import Callable
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -46,13 +52,18 @@ class Architecture:
             raise SettingError(f"settings of {self.name}: {error}") from error
 
 
+# The group of entry points by which installed packages register architectures.
+ENTRY_POINTS = "hex_ai.architectures"
+
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def register_architecture(name: str, config_class: ConfigClass) -> Callable[[Module], Module]:
     """Class decorator that lets checkpoints of this architecture be saved and loaded by name.
 
-    The class takes the config as its only argument and keeps it as `self.config`.
+    The class takes the config as its only argument and keeps it as `self.config`. The commands find
+    the class if its module is named by an installed package as an entry point of the group
+    `hex_ai.architectures`, or by `--architecture-module`.
     """
 
     def register(build: Module) -> Module:
@@ -63,14 +74,49 @@ def register_architecture(name: str, config_class: ConfigClass) -> Callable[[Mod
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture registered under this name.
+    """The architecture registered under this name, entry points included.
 
     Raises:
-      SettingError: there is none; the message lists those there are.
+      SettingError: there is none, and the message lists those there are; or an entry point fails.
     """
+    if name not in _ARCHITECTURES:
+        _load_entry_points()
     if name not in _ARCHITECTURES:
         raise SettingError(f"no architecture {name!r}; known: {', '.join(sorted(_ARCHITECTURES))}")
     return _ARCHITECTURES[name]
+
+
+def load_architecture_module(path: str | os.PathLike[str]) -> None:
+    """Runs a Python file that registers architectures.
+
+    Raises:
+      SettingError: the file cannot be run, or registers nothing.
+    """
+    name = f"hex_ai_architecture_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not Path(path).is_file():
+        raise SettingError(f"{os.fspath(path)}: is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickle look for it
+    with _failure_named(os.fspath(path)):
+        spec.loader.exec_module(module)
+    if all(known.build.__module__ != name for known in _ARCHITECTURES.values()):
+        raise SettingError(f"{os.fspath(path)}: registers no architecture")
+
+
+def _load_entry_points() -> None:
+    for entry in entry_points(group=ENTRY_POINTS):
+        with _failure_named(f"entry point {entry.name} ({entry.value})"):
+            entry.load()
+
+
+@contextmanager
+def _failure_named(what: str) -> Iterator[None]:
+    """Code of others may fail with anything; it is told in one line that names the code."""
+    try:
+        yield
+    except Exception as error:
+        raise SettingError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def architecture_of(network: nn.Module) -> Architecture:

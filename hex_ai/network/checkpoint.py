@@ -1,77 +1,55 @@
-"""Checkpoints: a network's architecture, settings and weights in one file, read and written safely.
+"""Checkpoints: a network's architecture, settings and weights in one file of safetensors.
 
-The format is our own and holds data only, so that loading never runs code; `docs/checkpoint.md`
-describes it byte by byte:
-
-    magic, header length, header (JSON), checksum, the tensors' bytes, checksum, end
-
-A checksum is the SHA-256 of every byte before it. Each step of loading trusts only what the steps
-before it have checked, and no memory is taken for more bytes than have come.
+Such a file holds data only, so loading never runs code. Its metadata name the architecture, and a
+SHA-256 of all that the file says. Files of format 1, our own before that, are read as well.
+docs/checkpoint.md describes both.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 import hex_ai.network.resnet
 import hex_ai.network.resnet18  # noqa: F401  (known by name once imported)
+from hex_ai.atomic_files import atomic_file
 from hex_ai.errors import CheckpointError, SettingError
 from hex_ai.network.architecture import architecture, architecture_of, config_of
 from hex_ai.network.weight_files import (
     LIMIT,
-    Source,
-    Spec,
     StrPath,
     named,
-    open_source,
+    read_file,
     require_finite,
     require_fit,
     specs,
-    write_atomically,
 )
 
-MAGIC = b"hex_ai checkpoint\n"
-FORMAT = "hex_ai-checkpoint"
-VERSION = 1
-HEADER_LIMIT = 2**22
+FORMAT, VERSION = "hex_ai-checkpoint", "2"
+
+MAGIC_1 = b"hex_ai checkpoint\n"
 CHECKSUM_BYTES = 32
 
 _LENGTH_BYTES = 8
-_MOST_AXES = 8
-_HEADER_TYPES = {
-    "format": str,
-    "version": int,
-    "architecture": str,
-    "config": dict,
-    "tensors": list,
-    "training": dict,
-}
+_TORCH_MAGIC = (b"PK\x03\x04", b"\x80")
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
-        torch.float64,
-        torch.float32,
-        torch.float16,
-        torch.bfloat16,
-        torch.int64,
-        torch.int32,
-        torch.int16,
-        torch.int8,
-        torch.uint8,
-        torch.bool,
+        *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
     )
 }
+
+State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -93,66 +71,74 @@ class Checkpoint:
     digest: str
 
 
+def default_model_path() -> Path:
+    """The network that comes with the package."""
+    return Path(str(files("hex_ai") / "network" / "default.safetensors"))
+
+
 def save_checkpoint(
     path: StrPath, network: nn.Module, training: dict[str, Any] | None = None
 ) -> str:
     """Writes a network to `path`, wholly or not at all, and returns its digest.
 
     Args:
-      path: ends in `.pt.gz` (gzip-ed) or `.pt` (plain). Equal content gives equal bytes.
+      path: usually ends in `.safetensors`. Equal content gives equal bytes.
       network: of a registered architecture, on any device.
       training: notes on where it comes from: plain numbers, strings, lists and dicts.
 
     Raises:
-      SettingError: another ending, a class that is not registered, notes or settings that JSON
-        cannot say.
+      SettingError: a class that is not registered, notes or settings that JSON cannot say.
       CheckpointError: weights that are not finite or not those of the architecture, or a file
         that cannot be written.
     """
-    packed = _is_packed(path)
-    header, state = _contents(network, training or {})
+    name, config, training = architecture_of(network).name, config_of(network), training or {}
+    _require_plain(f"the config of {name}", config)
+    _require_plain("training notes", training)
+    state = _state(network)
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "architecture": name,
+        "config": _json(config).decode(),
+        "training": _json(training).decode(),
+        "sha256": _digest(name, config, state, training),
+    }
     with named(path):
-        _require_room(header, specs(state))
-        _require_fit(header, specs(state))
+        require_fit(specs(state), specs(_skeleton(name, config).state_dict()))
         require_finite(state)
-        write_atomically(path, _pieces(header, state), packed)
-    return _digest(header, state)
+        data = _with_sorted_header(safetensors.torch.save(state, metadata))
+        if len(data) > LIMIT:
+            raise CheckpointError(f"would have {len(data)} bytes, the limit is {LIMIT}")
+        with atomic_file(Path(path)) as file:
+            file.write(data)
+    return _digest(name, config, state)
 
 
 def require_checkpoint_path(path: StrPath) -> None:
-    """Raises what `save_checkpoint` would raise for the path alone, before work is put into it.
-
-    Raises:
-      SettingError: an ending that is neither `.pt` nor `.pt.gz`; CheckpointError: no such folder.
-    """
-    _is_packed(path)
+    """Raises `CheckpointError` if there is no folder for the file, before work is put into it."""
     if not Path(path).parent.is_dir():
         raise CheckpointError(f"{os.fspath(path)}: there is no folder {Path(path).parent}")
 
 
 def load_checkpoint(path: StrPath) -> Checkpoint:
-    """Reads a checkpoint, packed or plain whatever its name, without running anything in it.
+    """Reads a checkpoint of either format, whatever its name, without running anything in it.
 
-    The architecture must be registered: a network of your own needs its module imported first.
+    The architecture must be known: see `hex_ai.network.architecture`.
 
     Raises:
       CheckpointError: anything else than a whole, undamaged checkpoint of a known architecture;
         the message names the path and the reason.
     """
-    with open_source(path) as source:
-        checked = _Checked(source)
-        header = _read_header(checked)
-        table = _table(header)
-        _require_fit(header, table)
-        state = {name: _read_tensor(checked, name, *spec) for name, spec in table.items()}
-        checked.require_checksum()
-        if source.read(1):
-            raise CheckpointError("goes on after its last checksum")
-        require_finite(state)
-        name, config = header["architecture"], header["config"]
-        network = _blank(name, config, "cpu")
-        network.load_state_dict(state)
-    return Checkpoint(network.eval(), name, config, header["training"], _digest(header, state))
+    with named(path):
+        data = read_file(path)
+        if data.startswith(_TORCH_MAGIC) and data[_LENGTH_BYTES:][:1] != b"{":
+            raise CheckpointError("is not a checkpoint: `hex-ai import` reads files of torch.save")
+        is_old = data.startswith(MAGIC_1)
+        try:
+            checkpoint = _checked(*(_read_format_1 if is_old else _read_safetensors)(data))
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(f"is not a checkpoint, or is damaged: {error}") from error
+    return checkpoint
 
 
 def network_digest(network: nn.Module) -> str:
@@ -161,57 +147,109 @@ def network_digest(network: nn.Module) -> str:
     Raises:
       SettingError: a class that is not registered, or settings that JSON cannot say.
     """
-    return _digest(*_contents(network, {}))
+    name, config = architecture_of(network).name, config_of(network)
+    _require_plain(f"the config of {name}", config)
+    return _digest(name, config, _state(network))
 
 
-class _Checked:
-    """A source that keeps the checksum of all that was taken from it."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._sha = hashlib.sha256()
-
-    def take(self, count: int) -> bytearray:
-        data = self._source.take(count)
-        self._sha.update(data)
-        return data
-
-    def require_checksum(self) -> None:
-        """Takes the checksum that comes next, which must be that of everything before it."""
-        if self._sha.digest() != self.take(CHECKSUM_BYTES):
-            raise CheckpointError("is damaged: a checksum does not agree with the bytes before it")
+# Architecture, config, training notes, tensors and checksum, as a file has them.
+Contents = tuple[str, dict[str, Any], dict[str, Any], dict[str, Tensor], str]
 
 
-def _is_packed(path: StrPath) -> bool:
-    name = os.fspath(path)
-    if not name.endswith((".pt.gz", ".pt")):
-        raise SettingError(f"a checkpoint ends in .pt.gz or .pt, not as {name!r}")
-    return name.endswith(".gz")
+def _checked(
+    name: str, config: dict[str, Any], training: dict[str, Any], state: State, checksum: str
+) -> Checkpoint:
+    """The checkpoint of these contents, if they are whole and fit their architecture."""
+    wanted = _skeleton(name, config).state_dict()
+    require_fit(specs(state), specs(wanted))
+    state = {key: state[key] for key in wanted}
+    if _digest(name, config, state, training) != checksum:
+        raise CheckpointError("is damaged: its SHA-256 is another")
+    require_finite(state)
+    network = _untrained(name, config, "cpu")
+    network.load_state_dict(state)
+    return Checkpoint(network.eval(), name, config, training, _digest(name, config, state))
 
 
-def _contents(
-    network: nn.Module, training: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the tensors that stand for a network and its notes."""
-    kind, config, state = architecture_of(network), config_of(network), network.state_dict()
-    _require_plain(f"the config of {kind.name}", config)
-    _require_plain("training", training)
-    for name, tensor in state.items():
-        if not isinstance(tensor, Tensor) or tensor.dtype not in _DTYPES.values():
-            raise SettingError(f"a checkpoint has no room for {name!r} of {kind.name}")
-    tensors = [
-        {"name": name, "dtype": str(dtype).removeprefix("torch."), "shape": list(shape)}
-        for name, (dtype, shape) in specs(state).items()
-    ]
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "architecture": kind.name,
-        "config": config,
-        "tensors": tensors,
-        "training": training,
+def _read_safetensors(data: bytes) -> Contents:
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    if not data[_LENGTH_BYTES:].startswith(b"{") or length > len(data):
+        raise CheckpointError("is not a checkpoint, or is cut off")
+    try:
+        state = safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"is damaged: {error}") from error
+    header = json.loads(data[_LENGTH_BYTES:][:length])
+    about = header.get("__metadata__", {})
+    if about.get("format") != FORMAT:
+        raise CheckpointError(f"holds tensors, but no {FORMAT}; `hex-ai import` may read it")
+    if about["version"] != VERSION:
+        raise CheckpointError(f"is of version {about['version']!r}; this hex_ai reads {VERSION!r}")
+    config, training = (_dict(json.loads(about[key])) for key in ("config", "training"))
+    return about["architecture"], config, training, state, about["sha256"]
+
+
+def _read_format_1(data: bytes) -> Contents:
+    """Magic, header length, header (JSON), its SHA-256, the tensors' bytes, SHA-256 of it all."""
+    start = len(MAGIC_1) + _LENGTH_BYTES
+    length = int.from_bytes(data[len(MAGIC_1) : start], "little")
+    header = json.loads(data[start : start + length])
+    if header["version"] != 1:
+        raise CheckpointError(f"is of version {header['version']!r}, which nobody reads")
+    table = {
+        each["name"]: (_DTYPES[each["dtype"]], tuple(each["shape"])) for each in header["tensors"]
     }
-    return header, state
+    name, config, training = header["architecture"], _dict(header["config"]), header["training"]
+    require_fit(table, specs(_skeleton(name, config).state_dict()))
+    place, state = start + length + CHECKSUM_BYTES, {}
+    for key, (dtype, shape) in table.items():
+        raw = bytearray(data[place : place + math.prod(shape) * dtype.itemsize])
+        state[key] = torch.frombuffer(raw, dtype=dtype).reshape(shape)
+        place += len(raw)
+    if len(data) != place + CHECKSUM_BYTES:
+        raise CheckpointError(f"has {len(data)} bytes, want {place + CHECKSUM_BYTES}")
+    return name, config, _dict(training), state, data[place:].hex()
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.40} is no dict")
+    return value
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    """The network's tensors on the CPU, none sharing memory with another."""
+    state = {}
+    for name, tensor in network.state_dict().items():
+        if not isinstance(tensor, Tensor) or tensor.dtype not in _DTYPES.values():
+            raise SettingError(f"a checkpoint has no room for {name!r}")
+        state[name] = tensor.detach().to("cpu", copy=True).contiguous()
+    return state
+
+
+def _digest(
+    name: str, config: dict[str, Any], state: State, training: dict[str, Any] | None = None
+) -> str:
+    """The SHA-256 of contents: the last checksum of a file of format 1 that held them."""
+    tensors = [
+        {"name": key, "dtype": str(dtype).removeprefix("torch."), "shape": list(shape)}
+        for key, (dtype, shape) in specs(state).items()
+    ]
+    about = {"format": FORMAT, "version": 1, "architecture": name, "config": config}
+    header = _json(about | {"tensors": tensors, "training": training or {}})
+    sha = hashlib.sha256(MAGIC_1 + len(header).to_bytes(_LENGTH_BYTES, "little") + header)
+    sha.update(sha.digest())
+    for tensor in state.values():
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    """A file of safetensors with the keys of its header sorted; the library's order is random."""
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    header = _json(json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length]))
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8
+    return len(header).to_bytes(_LENGTH_BYTES, "little") + header + data[_LENGTH_BYTES + length :]
 
 
 def _require_plain(what: str, data: dict[str, Any]) -> None:
@@ -232,161 +270,19 @@ def _json(data: Any) -> bytes:
     return text.encode("ascii")
 
 
-def _prefix(header: dict[str, Any]) -> bytes:
-    raw = _json(header)
-    return MAGIC + len(raw).to_bytes(_LENGTH_BYTES, "little") + raw
-
-
-def _pieces(header: dict[str, Any], state: Mapping[str, Tensor]) -> Iterator[bytes]:
-    """The bytes of a checkpoint from first to last; the last piece is the last checksum."""
-    prefix = _prefix(header)
-    sha = hashlib.sha256(prefix)
-    checksum = sha.digest()
-    sha.update(checksum)
-    yield prefix + checksum
-    for tensor in state.values():
-        raw = _raw(tensor)
-        sha.update(raw)
-        yield raw
-    yield sha.digest()
-
-
-def _digest(header: dict[str, Any], state: Mapping[str, Tensor]) -> str:
-    """The last checksum that these contents have without notes."""
-    return deque(_pieces({**header, "training": {}}, state), maxlen=1).pop().hex()
-
-
-def _raw(tensor: Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()
-
-
-def _read_tensor(
-    checked: _Checked, name: str, dtype: torch.dtype, shape: tuple[int, ...]
-) -> Tensor:
-    raw = checked.take(math.prod(shape) * dtype.itemsize)
-    if dtype is torch.bool and max(raw, default=0) > 1:
-        raise CheckpointError(f"{name!r} holds truth values that are neither 0 nor 1")
-    if not raw:
-        return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(raw, dtype=dtype).reshape(shape)
-
-
-def _read_header(checked: _Checked) -> dict[str, Any]:
-    """The header with its checksum, every key of the right type, in a version that we read."""
-    magic = bytes(checked.take(len(MAGIC)))
-    if magic != MAGIC:
-        torch_made = magic.startswith((b"PK\x03\x04", b"\x80"))
-        hint = ": a file of torch.save? `hex-ai import` reads those" if torch_made else ""
-        raise CheckpointError(f"is not a hex_ai checkpoint{hint}")
-    length = int.from_bytes(checked.take(_LENGTH_BYTES), "little")
-    if length > HEADER_LIMIT:
-        raise CheckpointError(f"has a header of {length} bytes, the limit is {HEADER_LIMIT}")
-    raw = bytes(checked.take(length))
-    checked.require_checksum()
-    return _with_all_keys(_parse(raw))
-
-
-def _parse(raw: bytes) -> Any:
-    """JSON in its one spelling, which leaves no room for repeated keys or numbers like NaN."""
-    try:
-        header = json.loads(raw.decode("ascii"))
-        canonical = _json(header)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"has a header that is not plain JSON: {error}") from error
-    if canonical != raw:
-        raise CheckpointError("has a header that is not in the canonical spelling of JSON")
-    return header
-
-
-def _with_all_keys(header: Any) -> dict[str, Any]:
-    """The header, if it has the keys of this version and no others, each of its type."""
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise CheckpointError(f"has a header that does not say {FORMAT}")
-    version = header.get("version")
-    if type(version) is not int or version != VERSION:
-        raise CheckpointError(f"is of version {version!r}; this hex_ai reads version {VERSION}")
-    for key, kind in _HEADER_TYPES.items():
-        if type(header.get(key)) is not kind:
-            raise CheckpointError(f"has a header whose {key!r} is missing or no {kind.__name__}")
-    for key in header:
-        if key not in _HEADER_TYPES:
-            raise CheckpointError(f"has a header with an unknown key {key!r}")
-    return header
-
-
-def _table(header: dict[str, Any]) -> dict[str, Spec]:
-    """The tensors' names, dtypes and shapes in the order of their bytes."""
-    table: dict[str, Spec] = {}
-    for entry in header["tensors"]:
-        if not isinstance(entry, dict) or set(entry) != {"name", "dtype", "shape"}:
-            raise CheckpointError("lists a tensor without exactly a name, a dtype and a shape")
-        name, dtype, shape = entry["name"], entry["dtype"], entry["shape"]
-        if not isinstance(name, str) or name in table:
-            raise CheckpointError(f"lists a tensor twice or without a name: {name!r}")
-        if not isinstance(dtype, str) or dtype not in _DTYPES:
-            raise CheckpointError(f"{name!r} has an unknown dtype {dtype!r}")
-        if not _is_shape(shape):
-            raise CheckpointError(f"{name!r} has no shape: {shape!r}")
-        table[name] = _DTYPES[dtype], tuple(shape)
-    _require_room(header, table)
-    return table
-
-
-def _is_shape(shape: Any) -> bool:
-    if not isinstance(shape, list) or len(shape) > _MOST_AXES:
-        return False
-    return all(type(length) is int and 0 <= length <= LIMIT for length in shape)
-
-
-def _require_room(header: dict[str, Any], table: Mapping[str, Spec]) -> None:
-    """Refuses contents that pass a limit."""
-    length = len(_json(header))
-    if length > HEADER_LIMIT:
-        raise CheckpointError(f"has a header of {length} bytes, the limit is {HEADER_LIMIT}")
-    body = sum(math.prod(shape) * dtype.itemsize for dtype, shape in table.values())
-    if len(MAGIC) + _LENGTH_BYTES + length + body + 2 * CHECKSUM_BYTES > LIMIT:
-        raise CheckpointError(f"has tensors of {body} bytes, the limit for all is {LIMIT}")
-
-
-def _require_fit(header: dict[str, Any], table: Mapping[str, Spec]) -> None:
-    """Refuses tensors that are not those of the architecture with these settings."""
-    skeleton = _skeleton(header["architecture"], header["config"])
-    require_fit(table, specs(skeleton.state_dict()))
-
-
 def _skeleton(name: str, config: dict[str, Any]) -> nn.Module:
-    """A network for its names and shapes alone, if possible without memory for the weights.
-
-    Raises:
-      CheckpointError: no such architecture, or settings that it cannot be made from.
-    """
+    """A network for its names and shapes alone, without memory for the weights where possible."""
     try:
-        with _Unfilled():
-            return _blank(name, config, "meta")
+        return _untrained(name, config, "meta")
     except CheckpointError:
         # A constructor that reads its own numbers cannot run without them.
-        return _blank(name, config, "cpu")
+        return _untrained(name, config, "cpu")
 
 
-class _Unfilled(TorchFunctionMode):
-    """Draws no random weights: where there is no memory for them, torch takes seconds to say so."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (Tensor.normal_, Tensor.uniform_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
-
-
-def _blank(name: str, config: dict[str, Any], device: str) -> nn.Module:
-    # Untrained weights are drawn only to be replaced: the caller's random stream stays as it is.
+def _untrained(name: str, config: dict[str, Any], device: str) -> nn.Module:
+    # Weights are drawn only to be replaced: the caller's random stream stays as it is.
     try:
         with torch.random.fork_rng(devices=[]), torch.device(device):
             return architecture(name).network(config)
     except (ArithmeticError, RuntimeError, ValueError) as error:
         raise CheckpointError(str(error)) from error
-
-
-def default_model_path() -> Path:
-    """The network that comes with the package."""
-    return Path(str(files("hex_ai") / "network" / "default.pt.gz"))

@@ -6,6 +6,7 @@ canonical form like every other network.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,12 @@ class ResNet18(nn.Module):
     """5 × 5 stem of 64, four stages of two blocks (64, 128, 256, 512), pooled linear heads."""
 
     heads = ("policy_head", "value_head")
+    # What the plan's programs, and torchvision, call some of these layers.
+    other_names: ClassVar = {
+        "^input_conv": "conv1",
+        "^input_bn": "bn1",
+        r"\.downsample\.": ".shortcut.",
+    }
 
     def __init__(self, config: ResNet18Config) -> None:
         super().__init__()

@@ -124,7 +124,7 @@ def ladder(
     seed: Annotated[int, typer.Option(help="of the openings")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
-    """Rate the checkpoints of a run by matches, and draw the curve of its strength."""
+    """Rate the checkpoints of a run by matches, and draw its strength."""
     notes = read_notes(run)
     if notes is None:
         raise StoreError(f"{run}: holds no run of learning")

@@ -26,7 +26,10 @@ COMMANDS = {
     "learn": ("train", "Learn by self-play, from nothing or from a checkpoint."),
     "train": ("train", "Train a network on stored games alone."),
     "match": ("match", "Let two players play a match: every opening twice, once with each colour."),
-    "ladder": ("match", "Rate the checkpoints of a run by matches, and draw its strength."),
+    "ladder": (
+        "match",
+        "Rate the checkpoints of a run by matches, and draw the curve of its strength.",
+    ),
     "htp": ("htp", "Play by the Hex Text Protocol, for HexGui and referees."),
     "tune": ("bench", "Measure how this machine runs a network best, and remember it."),
     "import": ("train", "Turn other people's weights into a checkpoint."),

@@ -13,6 +13,7 @@ from hex_ai.arena.match import MatchSettings, Score, fair_cells, play_match
 from hex_ai.arena.players import Player
 from hex_ai.arena.rating import Sprt
 from hex_ai.arena.specs import PlayerOptions, make_player
+from hex_ai.bench.plots import require_plots
 from hex_ai.cli.output import err, out
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
@@ -23,7 +24,7 @@ from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.store.run_folder import require_writable, write_json, write_text
 from hex_ai.training.curves import add_ladder
-from hex_ai.training.ladder import draw_ladder, ladder_json, rate_run, require_plots
+from hex_ai.training.ladder import draw_ladder, ladder_json, rate_run
 from hex_ai.training.learn_folder import read_notes
 
 
@@ -124,7 +125,7 @@ def ladder(
     seed: Annotated[int, typer.Option(help="of the openings")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
-    """Rate the checkpoints of a run by matches, and draw its strength."""
+    """Rate the checkpoints of a run by matches, and draw the curve of its strength."""
     notes = read_notes(run)
     if notes is None:
         raise StoreError(f"{run}: holds no run of learning")

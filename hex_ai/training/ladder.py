@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from hex_ai.arena.match import MatchSettings, Score, play_match
@@ -73,21 +71,6 @@ def rate_run(
     spent = {row["games"]: row for row in notes["rounds"]}
     ratings = fit_ratings(scores, len(paths))
     return [_rung(path, *rating, spent) for path, rating in zip(paths, ratings, strict=True)]
-
-
-def require_plots(folder: Path) -> None:
-    """Raises an error now, rather than after hours of play, if no picture can be drawn.
-
-    Raises:
-      SettingError: matplotlib is not installed.
-      StoreError: no file can be made in the folder.
-    """
-    if find_spec("matplotlib") is None:
-        raise SettingError("drawing wants matplotlib: install it, or hex_ai with its extra [plots]")
-    try:
-        TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise StoreError(f"{folder}: {error.strerror}") from error
 
 
 def draw_ladder(rungs: list[Rung], title: str, path: Path) -> None:

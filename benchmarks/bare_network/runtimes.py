@@ -1,4 +1,4 @@
-"""Ways to run one network on this processor, each in a process of its own.
+"""Runtimes of one network on this processor, each in a process of its own.
 
 A contender is made ready for one fixed batch at a time: a call without arguments evaluates it, from
 an input that is in the runtime's own memory already.
@@ -44,7 +44,7 @@ Forward = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to run a network: what it is, its precision, what it needs, and how it is made."""
+    """One runtime: what it is, its precision, what it needs, and how it is made."""
 
     what: str
     precision: str

@@ -215,10 +215,10 @@ def ways(options: Options) -> Figures:
     precisions = {precision for _, precision in tuned.rates}
     peaks = {name: matmul_peak(device, PRECISIONS[name]) for name in precisions}
     return {
-        "rows_per_second": {" ".join(way): rates for way, rates in tuned.rates.items()},
+        "rows_per_second": {" ".join(plan): rates for plan, rates in tuned.rates.items()},
         "mfu": {
-            " ".join(way): max(rates.values()) * flops / peaks[way[1]]
-            for way, rates in tuned.rates.items()
+            f"{runtime} {precision}": max(rates.values()) * flops / peaks[precision]
+            for (runtime, precision), rates in tuned.rates.items()
         },
         "plan": tuned.plan.to_json(),
         "flops_per_row": flops,

@@ -24,7 +24,7 @@ SAMPLE_GAMES = 32
 # How far two float32 networks with the same weights may lie apart.
 TOLERANCE = 1e-4
 
-# Moves and evaluations a second, by contender and variant; a variant is one of several ways to run
+# Moves and evaluations a second, by contender and variant; a variant is one of several settings of
 # the contender, of which the best one counts.
 Rates = dict[tuple[str, str], tuple[float, float]]
 

@@ -1,4 +1,4 @@
-"""Other ways to make Hex self-play moves beside ours: equal network, equal evaluations a move.
+"""Other systems that make Hex self-play moves beside ours: equal network, equal evaluations a move.
 
     python benchmarks/peers/run.py --board-size 11 --search-widths 3,2 --channels 64 --blocks 6 \\
         --seconds 10 --repeats 3 --json FILE

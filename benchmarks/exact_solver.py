@@ -149,7 +149,7 @@ class ExactSolver:
         return groups
 
     def _ordered(self, red: int, blue: int) -> list[int]:
-        """The empty cells, those first that lie on short ways of both sides."""
+        """The empty cells, those first that lie on short paths of both sides."""
         empty = self.board & ~(red | blue)
         far = 4 * self.size
         total: dict[int, int] = dict.fromkeys(_bits(empty), 0)

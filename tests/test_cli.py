@@ -630,3 +630,15 @@ def test_the_script_is_a_thin_door(
     assert run("verify", folder).out == "3 games, no faults, complete\n"
     again = subprocess.run(base, capture_output=True, text=True, timeout=60, check=False)
     refused(Ended(again.returncode, again.stdout, again.stderr), str(folder))
+
+
+@pytest.mark.parametrize("command", ["selfplay", "bench", "tune"])
+def test_a_file_with_a_network_of_ones_own_is_loaded_first(
+    command: str, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+    monkeypatch.setattr(
+        "hex_ai.network.architecture.load_architecture_module", loaded.append, raising=False
+    )
+    refused(run(command, "--model", "/nowhere/net", "--architecture-module", "my_net.py"), "net")
+    assert loaded == [Path("my_net.py")]

@@ -46,8 +46,8 @@ RUN: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def games() -> list[GameRecord]:
     """Games with a swap and without, a ply that was not searched, and fewer cells than asked."""
-    lanes = Runner(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12, network="toy")
-    found = [game for some in lanes.play(range(12)) for game in some]
+    runner = Runner(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12, network="toy")
+    found = [game for some in runner.play(range(12)) for game in some]
     assert {game.swapped for game in found} == {True, False}
     assert all(game.search[0] == 0 for game in found)
     assert any((game.candidate_cells[1:] == NO_CELL).any() for game in found)
@@ -138,8 +138,8 @@ def test_folders_without_games_and_of_two_sizes_are_named(tmp_path: Path) -> Non
             with pytest.raises(StoreError, match=f"{folder}: holds no games"):
                 read(folder)
     for k, size in enumerate((3, 4)):
-        lanes = Runner(Hashed(2), SelfPlaySettings(size), games_in_flight=1)
-        stored(tmp_path / str(k), [game for some in lanes.play([k]) for game in some])
+        runner = Runner(Hashed(2), SelfPlaySettings(size), games_in_flight=1)
+        stored(tmp_path / str(k), [game for some in runner.play([k]) for game in some])
     shard_paths(tmp_path / "1")[0].rename(tmp_path / "0" / "games-000001.parquet")
     with pytest.raises(RecordError, match="one board size, got"):
         load_games(tmp_path / "0")

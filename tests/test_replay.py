@@ -18,8 +18,8 @@ from hex_ai.store.replay import find_faults, replay
 @pytest.fixture(scope="module")
 def games() -> list[GameRecord]:
     """Clean games, with a swap and without."""
-    lanes = Runner(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12)
-    found = [game for some in lanes.play(range(12)) for game in some]
+    runner = Runner(Hashed(4), SelfPlaySettings(4, (9, 2)), games_in_flight=12)
+    found = [game for some in runner.play(range(12)) for game in some]
     assert {game.swapped for game in found} == {True, False}
     return found
 

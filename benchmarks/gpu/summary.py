@@ -28,8 +28,8 @@ def _rows(figures: Figures) -> str:
 
 def _same_games(figures: Figures) -> str:
     wrong = {name: found for name, found in figures["differing"].items() if found}
-    ways = len(figures["differing"]) + 1
-    return f"{figures['games']} games, {ways} ways; differing: {wrong or 'none'}"
+    runs = len(figures["differing"]) + 1
+    return f"{figures['games']} games, {runs} runs; differing: {wrong or 'none'}"
 
 
 def _bench(figures: Figures) -> str:
@@ -47,11 +47,11 @@ def _bench(figures: Figures) -> str:
 
 def _ways(figures: Figures) -> str:
     best = {
-        way: f"{max(rates.values()):.0f}/s at {max(rates, key=lambda size: rates[size])}, "
-        f"MFU {figures['mfu'][way]:.1%}"
-        for way, rates in figures["rows_per_second"].items()
+        name: f"{max(rates.values()):.0f}/s at {max(rates, key=lambda size: rates[size])}, "
+        f"MFU {figures['mfu'][name]:.1%}"
+        for name, rates in figures["rows_per_second"].items()
     }
-    return "; ".join(f"{way} {text}" for way, text in best.items())
+    return "; ".join(f"{name} {text}" for name, text in best.items())
 
 
 def _memory(figures: Figures) -> str:

@@ -14,17 +14,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import torch
+from kernel_trace import KernelTrace
 from torch import Tensor, nn
 
 from hex_ai.bench.bare_speed import flops_per_row, matmul_peak
 from hex_ai.bench.measure import run_bench
-from hex_ai.bench.modes import BenchSettings
+from hex_ai.bench.modes import BenchSettings, SteadyRuns
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import PRECISIONS, InferencePlan, default_plan
 from hex_ai.inference.model_inference import ModelInference
@@ -109,7 +111,7 @@ def rows(options: Options) -> Figures:
     expected = model.batch_infer(positions)
     orders = {
         "reversed": torch.arange(count).flip(0),
-        "turned by one": torch.arange(count).roll(1),
+        "rolled by one": torch.arange(count).roll(1),
         "shuffled": torch.randperm(count, generator=torch.Generator().manual_seed(1)),
     }
     differing = {}
@@ -192,11 +194,17 @@ def differences(
 
 
 def bench(options: Options) -> Figures:
-    """The report of `hex-ai bench`."""
+    """The report of `hex-ai bench`; on a GPU also what kernels run in a few steps of two modes."""
+    network, plan = network_of(options["network"]), plan_of(options)
     settings = BenchSettings(**{**options["settings"], "search_widths": tuple(options["widths"])})
-    return run_bench(
-        network_of(options["network"]), plan_of(options), settings, lambda line: print(line)
-    )
+    report = run_bench(network, plan, settings, print)
+    if plan.device == "cuda":
+        runs = SteadyRuns(network, plan, replace(settings, seconds=1e-3))
+        for mode in report["modes"].keys() & {"cross-game", "full"}:
+            trace = KernelTrace()
+            runs.measure(mode, trace)
+            report["modes"][mode]["kernels"] = trace.report
+    return report
 
 
 def ways(options: Options) -> Figures:
@@ -207,10 +215,10 @@ def ways(options: Options) -> Figures:
     precisions = {precision for _, precision in tuned.rates}
     peaks = {name: matmul_peak(device, PRECISIONS[name]) for name in precisions}
     return {
-        "rows_per_second": {" ".join(way): rates for way, rates in tuned.rates.items()},
+        "rows_per_second": {" ".join(plan): rates for plan, rates in tuned.rates.items()},
         "mfu": {
-            " ".join(way): max(rates.values()) * flops / peaks[way[1]]
-            for way, rates in tuned.rates.items()
+            f"{runtime} {precision}": max(rates.values()) * flops / peaks[precision]
+            for (runtime, precision), rates in tuned.rates.items()
         },
         "plan": tuned.plan.to_json(),
         "flops_per_row": flops,

@@ -1,17 +1,22 @@
 """What all contenders share: the setup, the network, and the games that measurements start in."""
 
-import math
+import copy
+import importlib
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan, default_plan
+from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.architecture import for_inference
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
 
 # Games whose plies the slots start at, as in `hex-ai bench`.
 SAMPLE_GAMES = 32
@@ -19,13 +24,28 @@ SAMPLE_GAMES = 32
 # How far two float32 networks with the same weights may lie apart.
 TOLERANCE = 1e-4
 
-# Moves and evaluations a second, by contender and variant; a variant is one of several ways to run
+# Moves and evaluations a second, by contender and variant; a variant is one of several settings of
 # the contender, of which the best one counts.
 Rates = dict[tuple[str, str], tuple[float, float]]
 
 
 class PeerError(Exception):
     """A comparison that cannot be made, or would not be an equal one. The message is one line."""
+
+
+def call_contender(name: str, function: str, setup: "Setup") -> Any:
+    """Calls a function of a contender's module, which only its own process imports.
+
+    Raises:
+      PeerError: the contender is not installed.
+    """
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise PeerError(
+            f"{name} needs the package {error.name}: see benchmarks/peers/README.md"
+        ) from error
+    return getattr(module, function)(setup)
 
 
 @dataclass(frozen=True)
@@ -86,19 +106,16 @@ def eager_network(setup: Setup) -> nn.Module:
     return for_inference(make_network(setup)).to(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
 def sample_games(network: nn.Module, setup: Setup) -> list[list[int]]:
-    """Games by the bare policy, as cells of the board as it lies."""
-    generator = torch.Generator().manual_seed(setup.seed)
-    positions, plies = Positions.empty(SAMPLE_GAMES, setup.board_size), []
-    while not bool(positions.finished.all()):
-        logits, _ = network(positions.planes())
-        gumbel = -torch.empty_like(logits).exponential_(generator=generator).log()
-        legal = positions.legal_moves()
-        moves = (logits + gumbel).masked_fill(~legal, -math.inf).argmax(1)
-        plies.append(positions.to_board_cells(moves).masked_fill(positions.finished, -1))
-        positions = positions.play(moves)
-    return [[cell for cell in game if cell >= 0] for game in torch.stack(plies, 1).tolist()]
+    """Games by the bare policy, without swap, as cells of the board as it lies."""
+    plan = default_plan(torch.device("cpu"), runtime="eager")
+    runner = Runner(
+        ModelInference(copy.deepcopy(network), plan),
+        SelfPlaySettings(setup.board_size, (1,), setup.seed, swap=False),
+        games_in_flight=SAMPLE_GAMES,
+    )
+    games = [game for ended in runner.play(range(SAMPLE_GAMES)) for game in ended]
+    return [game.moves.tolist() for game in sorted(games, key=lambda game: game.game_id)]
 
 
 def staggered_openings(games: list[list[int]], slots: int) -> list[list[int]]:

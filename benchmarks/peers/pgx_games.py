@@ -40,7 +40,7 @@ def evaluate(weights: Weights, states: pgx.State) -> tuple[Array, Array]:
     logits, values = forward(weights, planes)
     boards = logits.reshape(-1, *states.observation.shape[1:3])
     white = states.observation[:, 0, 0, 2]
-    logits = turned(boards, white).reshape(len(logits), -1)
+    logits = transposed_for(boards, white).reshape(len(logits), -1)
     logits = jnp.pad(logits, ((0, 0), (0, 1)))
     return jnp.where(legal_moves(states), logits, jnp.finfo(logits.dtype).min), values
 
@@ -56,14 +56,14 @@ def planes_of(observation: Array) -> Array:
     sides = jnp.array(((True, False), (False, True)))  # whose stones the top and left edges are
     planes = []
     for side in (0, 1):
-        stones = jnp.pad(turned(observation[..., side], observation[:, 0, 0, 2]), rim)
+        stones = jnp.pad(transposed_for(observation[..., side], observation[:, 0, 0, 2]), rim)
         stones = stones.at[:, jnp.array((0, -1)), 1:-1].set(sides[side, 0])
         planes.append(stones.at[:, 1:-1, jnp.array((0, -1))].set(sides[side, 1]))
     return jnp.stack(planes, -1)
 
 
-def turned(boards: Array, white: Array) -> Array:
-    """Boards `[B, N, N]` transposed where White, who joins left to right, is the mover."""
+def transposed_for(boards: Array, white: Array) -> Array:
+    """Boards `[B, N, N]`, transposed where White, who joins left to right, is the mover."""
     return jnp.where(white[:, None, None], boards.mT, boards)
 
 

@@ -81,7 +81,7 @@ def measure(setup: Setup) -> Rates:
 
 @lru_cache
 def tables(setup: Setup) -> dict[tuple[str, str], Table]:
-    """Every way to run this contender: float32, and our own precision where that is another."""
+    """Every variant of this contender: float32, and our own precision where that is another."""
     games = sample_games(eager_network(setup), setup)
     return {
         (f"pgx + mctx {precision}", f"{size} games"): Table(

@@ -1,4 +1,4 @@
-"""Other ways to make Hex self-play moves beside ours: equal network, equal evaluations a move.
+"""Other systems that make Hex self-play moves beside ours: equal network, equal evaluations a move.
 
     python benchmarks/peers/run.py --board-size 11 --search-widths 3,2 --channels 64 --blocks 6 \\
         --seconds 10 --repeats 3 --json FILE
@@ -7,29 +7,30 @@ README.md beside this file tells what is compared, how it is counted and what is
 """
 
 import argparse
+import multiprocessing
 import os
 import platform
 import shlex
 import statistics
 import sys
 from collections import defaultdict
-from contextlib import ExitStack
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import ours
 import torch
-from common import PeerError, Rates, Setup, make_network
-from worker import worker
+from common import PeerError, Rates, Setup, call_contender, make_network
 
-import hex_ai
 from hex_ai.errors import HexAIError, SettingError
 from hex_ai.inference.inference_plan import device_name
 from hex_ai.network.architecture import parameter_count
-from hex_ai.store.run_folder import write_json
+from hex_ai.store.run_folder import require_writable, write_json
 
 SCHEMA_VERSION = 1
 
@@ -48,29 +49,17 @@ def main() -> None:
     """Runs the comparison; what stops it is one line on standard error."""
     try:
         arguments = parse_arguments()
-        setup = setup_of(arguments)
-        report = compare(setup, arguments.repeats, arguments.contenders)
+        report = compare(setup_of(arguments), arguments.repeats, arguments.contenders)
         if arguments.json is not None:
             write_json(arguments.json, report)
         print(table(report))
-    except HexAIError as error:
-        complain(error, error.exit_status)
-    except PeerError as error:
-        complain(error, 1)
-
-
-def complain(error: object, status: int) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(status)
-
-
-class OneLineParser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        complain(message, 2)
+    except (HexAIError, PeerError, BrokenProcessPool) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_status", 1))
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = OneLineParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--board-size", type=int, default=11)
     parser.add_argument("--search-widths", type=numbers, default=(3, 2))
     parser.add_argument("--channels", type=int, default=64)
@@ -97,15 +86,11 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def setup_of(arguments: argparse.Namespace) -> Setup:
-    """The setup asked for.
-
-    Raises:
-      SettingError: it cannot be meant.
-    """
+    """The setup asked for. Raises `SettingError` for an invalid one."""
     if arguments.repeats < 1 or min(arguments.batch_sizes) < 1:
         raise SettingError("repeats and batch sizes must be positive")
-    if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
-        raise SettingError(f"{arguments.json} is in no folder that exists")
+    if arguments.json is not None:
+        require_writable(arguments.json)
     known = vars(arguments)
     setup = Setup(**{name: known[name] for name in Setup.__dataclass_fields__})
     ours.settings_of(setup)
@@ -114,16 +99,24 @@ def setup_of(arguments: argparse.Namespace) -> Setup:
 
 
 def compare(setup: Setup, repeats: int, contenders: tuple[str, ...]) -> dict[str, Any]:
-    """Runs all contenders in turn, `repeats` times, and returns the report."""
+    """Runs all contenders in turn, `repeats` times, and returns the report.
+
+    Each has a process of its own, which keeps the thread pools of torch and JAX apart; it compiles
+    once, and waits on a pipe while another is measured.
+    """
     rounds: list[Rates] = []
     with ExitStack() as stack:
-        calls = {name: stack.enter_context(worker(name, setup)) for name in contenders}
-        preparation = {name: call("prepare") for name, call in calls.items()}
+        context = multiprocessing.get_context("spawn")
+        pools = {name: stack.enter_context(ProcessPoolExecutor(1, context)) for name in contenders}
+        preparation = {
+            name: pool.submit(call_contender, name, "prepare", setup).result()
+            for name, pool in pools.items()
+        }
         for turn in range(repeats):
             rates: Rates = {}
-            for name, call in calls.items():
+            for name, pool in pools.items():
                 print(f"round {turn + 1} of {repeats}: {name}", file=sys.stderr)
-                rates |= call("measure")
+                rates |= pool.submit(call_contender, name, "measure", setup).result()
             rounds.append(rates)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -131,8 +124,7 @@ def compare(setup: Setup, repeats: int, contenders: tuple[str, ...]) -> dict[str
         "command": shlex.join(["python", "benchmarks/peers/run.py", *sys.argv[1:]]),
         "processor": device_name(torch.device(setup.device)),
         "cores": os.cpu_count(),
-        "versions": {"python": platform.python_version()}
-        | {package: version_of(package) for package in PACKAGES},
+        "versions": versions(),
         **asdict(setup),
         "parameters": parameter_count(make_network(setup)),
         "evaluations_per_move": setup.evaluations,
@@ -142,12 +134,13 @@ def compare(setup: Setup, repeats: int, contenders: tuple[str, ...]) -> dict[str
     }
 
 
-def version_of(package: str) -> str | None:
-    """The package's version, if it is installed; hex_ai itself may be a plain checkout."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return hex_ai.__version__ if package == "hex_ai" else None
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def summary(rounds: list[Rates]) -> dict[str, Any]:

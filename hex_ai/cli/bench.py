@@ -11,16 +11,7 @@ import typer
 
 from hex_ai.bench.measure import run_bench
 from hex_ai.bench.modes import MODES, BenchSettings
-from hex_ai.cli.options import (
-    ArchitectureModule,
-    BoardSize,
-    Device,
-    GamesInFlight,
-    Model,
-    Precision,
-    Runtime,
-    Widths,
-)
+from hex_ai.cli import options
 from hex_ai.cli.output import err, out
 from hex_ai.cli.report import bench_lines, bench_table
 from hex_ai.errors import SettingError
@@ -35,19 +26,19 @@ from hex_ai.store.run_folder import require_writable, write_json
 
 
 def bench(
-    board_size: BoardSize = 11,
-    search_widths: Widths = "3,2",
+    board_size: options.BoardSize = 11,
+    search_widths: options.Widths = "3,2",
     modes: Annotated[str, typer.Option(help="which, with commas between")] = ",".join(MODES),
     seconds: Annotated[float, typer.Option(help="of each mode and repeat")] = 10.0,
     repeats: Annotated[int, typer.Option(help="rounds; medians are reported")] = 1,
-    games_in_flight: GamesInFlight = None,
-    model: Model = None,
-    architecture_module: ArchitectureModule = None,
+    games_in_flight: options.GamesInFlight = None,
+    model: options.Model = None,
+    architecture_module: options.ArchitectureModule = None,
     channels: Annotated[int | None, typer.Option(help="of a random network instead")] = None,
     blocks: Annotated[int | None, typer.Option(help="of a random network instead")] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    runtime: Runtime = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    runtime: options.Runtime = "auto",
     seed: Annotated[int, typer.Option(help="of games and weights")] = 0,
     finite: Annotated[
         bool, typer.Option(help="play games from first to last as well, four times those in flight")
@@ -89,13 +80,13 @@ def bench(
 
 
 def tune_(
-    model: Model = None,
-    architecture_module: ArchitectureModule = None,
-    board_size: BoardSize = 11,
-    device: Device = "auto",
+    model: options.Model = None,
+    architecture_module: options.ArchitectureModule = None,
+    board_size: options.BoardSize = 11,
+    device: options.Device = "auto",
     seconds: Annotated[float, typer.Option(help="of each measurement")] = 1.0,
 ) -> None:
-    """Measure how this machine runs a network best, and remember it for runs to come."""
+    """Measure how this machine runs a network best, and remember it."""
     if not 0 < seconds < math.inf:
         raise SettingError(f"seconds {seconds} is not a positive number")
     SelfPlaySettings(board_size)

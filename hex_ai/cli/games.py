@@ -53,7 +53,7 @@ def export(
 
 
 def verify(folder: Folder) -> None:
-    """Play every stored game again and check records, ids, winners and digests."""
+    """Play stored games again and check records, ids, winners and digests."""
     run = read_run(folder)
     if run is None:
         raise StoreError(f"{folder}: holds no run")

@@ -16,32 +16,23 @@ import typer
 from hex_ai import __version__
 from hex_ai.cli.output import exit_with_status
 
-# Each command: the function that does it, as `module.function` of this folder, and its first line.
+# Each command: the module of this folder that has it, and the first line of its help.
 COMMANDS = {
-    "selfplay": ("selfplay.selfplay", "Play games of a network against itself."),
-    "show": ("games.show", "Show a game's board."),
-    "export": ("games.export", "Print the games of a run, one a line, in game-id order."),
-    "verify": (
-        "games.verify",
-        "Play every stored game again and check records, ids, winners and digests.",
-    ),
-    "bench": ("bench.bench", "Measure every mode of play, beside the bare network."),
-    "learn": ("train.learn", "Learn by self-play, from nothing or from a checkpoint."),
-    "train": ("train.train", "Train a network on stored games alone."),
-    "match": (
-        "match.match",
-        "Let two players play a match: every opening twice, once with each colour.",
-    ),
+    "selfplay": ("selfplay", "Play games of a network against itself."),
+    "show": ("games", "Show a game's board."),
+    "export": ("games", "Print the games of a run, one a line, in game-id order."),
+    "verify": ("games", "Play stored games again and check records, ids, winners and digests."),
+    "bench": ("bench", "Measure every mode of play, beside the bare network."),
+    "learn": ("train", "Learn by self-play, from nothing or from a checkpoint."),
+    "train": ("train", "Train a network on stored games alone."),
+    "match": ("match", "Let two players play a match: every opening twice, once with each colour."),
     "ladder": (
-        "match.ladder",
+        "match",
         "Rate the checkpoints of a run by matches, and draw the curve of its strength.",
     ),
-    "htp": ("htp.htp", "Play by the Hex Text Protocol, for HexGui and referees."),
-    "tune": (
-        "bench.tune_",
-        "Measure how this machine runs a network best, and remember it for runs to come.",
-    ),
-    "import": ("train.import_", "Turn other people's weights into a checkpoint."),
+    "htp": ("htp", "Play by the Hex Text Protocol, for HexGui and referees."),
+    "tune": ("bench", "Measure how this machine runs a network best, and remember it."),
+    "import": ("train", "Turn other people's weights into a checkpoint."),
 }
 
 
@@ -64,10 +55,9 @@ def command_line(arguments: Sequence[str]) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.callback(invoke_without_command=True)(_options)
     for name, (place, line) in COMMANDS.items():
-        module, _, function = place.partition(".")
         if name in arguments:
-            loaded = importlib.import_module(f"hex_ai.cli.{module}")
-            app.command(name)(getattr(loaded, function))
+            module = importlib.import_module(f"hex_ai.cli.{place}")
+            app.command(name)(getattr(module, f"{name}_", None) or getattr(module, name))
         else:
             app.command(name, help=line)(lambda: None)
     return app

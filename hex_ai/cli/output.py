@@ -62,7 +62,7 @@ def exit_with_status() -> Iterator[None]:
 
 def _give_up_output(error: OSError) -> int:
     """Nothing more can be said on standard output; that a reader has had enough is no error."""
-    # Python writes what it still holds when it ends, and would complain in its own way.
+    # Python writes what it still holds when it ends, and would end with a status of its own.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return 0

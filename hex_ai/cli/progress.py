@@ -47,12 +47,8 @@ def describe(stats: dict[str, Any], games: int) -> str:
 
 
 def _show_live(engine: SelfPlayEngine, games: int, console: Console, done: threading.Event) -> None:
-    columns = (
-        MofNCompleteColumn(),
-        BarColumn(20),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
+    text = TextColumn("{task.description}")
+    columns = (MofNCompleteColumn(), BarColumn(20), TimeElapsedColumn(), text)
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("preparing the network", total=games)
         while not done.wait(LIVE_SECONDS):
@@ -67,5 +63,4 @@ def _show_plain(
     while not done.wait(PLAIN_SECONDS):
         stats = engine.get_performance_stats()
         if stats["searched_moves"]:
-            line = f"{stats['games']}/{games} games  {describe(stats, games)}"
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(f"{stats['games']}/{games} games  {describe(stats, games)}")

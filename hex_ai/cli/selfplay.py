@@ -7,16 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hex_ai.cli.options import (
-    ArchitectureModule,
-    BoardSize,
-    Device,
-    GamesInFlight,
-    Model,
-    Precision,
-    Runtime,
-    Widths,
-)
+from hex_ai.cli import options
 from hex_ai.cli.output import err, out
 from hex_ai.cli.progress import progress_shown
 from hex_ai.cli.report import summary_lines
@@ -33,12 +24,12 @@ from hex_ai.store.summary import RunSummary
 
 def selfplay(
     num_games: Annotated[int, typer.Option(help="games to play")] = 200,
-    board_size: BoardSize = 11,
+    board_size: options.BoardSize = 11,
     output: Annotated[Path | None, typer.Option("--out", help="folder to store games in")] = None,
     resume: Annotated[bool, typer.Option(help="go on with the run in --out")] = False,
     first_game: Annotated[int, typer.Option(help="id of the first game")] = 0,
     seed: Annotated[int, typer.Option(help="of all draws")] = 0,
-    search_widths: Widths = "3,2",
+    search_widths: options.Widths = "3,2",
     temperature: Annotated[
         float | None,
         typer.Option(help="of the noise on moves; default: 1.0, falling to 0.1 at ply N"),
@@ -54,20 +45,20 @@ def selfplay(
     resign_played_on: Annotated[
         float, typer.Option(help="share of games in which nobody resigns, to see who was wrong")
     ] = 0.1,
-    model: Model = None,
-    architecture_module: ArchitectureModule = None,
+    model: options.Model = None,
+    architecture_module: options.ArchitectureModule = None,
     batched_inference: Annotated[
         bool, typer.Option(help="off: ask for one position at a time")
     ] = True,
-    games_in_flight: GamesInFlight = None,
+    games_in_flight: options.GamesInFlight = None,
     num_workers: Annotated[int, typer.Option(help="threads that play")] = 1,
     batch_size: Annotated[
         int, typer.Option(help="rows that start a batch of several workers")
     ] = 1024,
     cache_size: Annotated[int, typer.Option(help="evaluations remembered")] = DEFAULT_CACHE_SIZE,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    runtime: Runtime = "auto",
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    runtime: options.Runtime = "auto",
 ) -> None:
     """Play games of a network against itself."""
     engine = SelfPlayEngine(

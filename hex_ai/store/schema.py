@@ -11,7 +11,15 @@ from torch import Tensor
 from hex_ai.errors import RecordError
 from hex_ai.game.records import BLUE, ENDS, NO_CELL, RED, SCHEMA_VERSION, SWAP, GameRecord, Games
 
-# Fields of a record with one entry a ply, and those with a row of entries a ply.
+# Fields of a record, those with one entry a ply, and those with a row of entries a ply.
+GAME_FIELDS = {
+    "game_id": pa.int64(),
+    "board_size": pa.uint8(),
+    "swapped": pa.bool_(),
+    "winner": pa.string(),
+    "end": pa.string(),
+    "network": pa.string(),
+}
 PLY_FIELDS = {
     "moves": pa.int16(),
     "search": pa.uint8(),
@@ -36,20 +44,14 @@ _ROW_CELLS = {
 
 _WINNERS = {RED: "red", BLUE: "blue"}
 
+_COLUMNS = (
+    GAME_FIELDS
+    | {name: pa.list_(kind) for name, kind in PLY_FIELDS.items()}
+    | {name: pa.list_(pa.list_(kind)) for name, kind in ROW_FIELDS.items()}
+)
+
 SCHEMA = pa.schema(
-    [
-        pa.field("game_id", pa.int64(), nullable=False),
-        pa.field("board_size", pa.uint8(), nullable=False),
-        pa.field("swapped", pa.bool_(), nullable=False),
-        pa.field("winner", pa.string(), nullable=False),
-        pa.field("end", pa.string(), nullable=False),
-        pa.field("network", pa.string(), nullable=False),
-        *(pa.field(name, pa.list_(kind), nullable=False) for name, kind in PLY_FIELDS.items()),
-        *(
-            pa.field(name, pa.list_(pa.list_(kind)), nullable=False)
-            for name, kind in ROW_FIELDS.items()
-        ),
-    ],
+    [pa.field(name, kind, nullable=False) for name, kind in _COLUMNS.items()],
     metadata={"hex_ai.schema_version": str(SCHEMA_VERSION)},
 )
 
@@ -59,13 +61,10 @@ def to_table(games: Sequence[GameRecord]) -> pa.Table:
     for game in games:
         if not all(np.isfinite(getattr(game, name)).all() for name in (*PLY_FIELDS, *ROW_FIELDS)):
             raise RecordError(f"game {game.game_id} holds a number that is not finite")
+    winners = {"winner": [_WINNERS[game.winner] for game in games]}
     columns = [
-        pa.array([game.game_id for game in games], pa.int64()),
-        pa.array([game.board_size for game in games], pa.uint8()),
-        pa.array([game.swapped for game in games], pa.bool_()),
-        pa.array([_WINNERS[game.winner] for game in games], pa.string()),
-        pa.array([game.end for game in games], pa.string()),
-        pa.array([game.network for game in games], pa.string()),
+        pa.array(winners.get(name) or [getattr(game, name) for game in games], kind)
+        for name, kind in GAME_FIELDS.items()
     ]
     plies = _offsets([len(game.moves) for game in games])
     for name, kind in PLY_FIELDS.items():
@@ -88,22 +87,9 @@ def from_table(table: pa.Table) -> Games:
     """
     require_schema(table.schema)
     columns = {name: _only_chunk(table, name) for name in table.column_names}
-    sizes = set(columns["board_size"].to_pylist())
-    if len(sizes) != 1:
-        raise RecordError(f"want games of one board size, got {sorted(sizes) or 'no games'}")
+    _require_consistent(columns)
     winners = {name: winner for winner, name in _WINNERS.items()}
-    if not winners.keys() >= set(columns["winner"].to_pylist()):
-        raise RecordError("a winner that is neither red nor blue")
-    if not set(ENDS) >= set(columns["end"].to_pylist()):
-        raise RecordError(f"an end that is none of {', '.join(ENDS)}")
     moves = columns["moves"]
-    for name in (*PLY_FIELDS, *ROW_FIELDS):
-        if not columns[name].value_lengths().equals(moves.value_lengths()):
-            raise RecordError(f"{name} and moves have unequal numbers of plies")
-    for name, cells in _ROW_CELLS.items():
-        lengths = [columns[part].flatten().value_lengths() for part in (name, cells)]
-        if not lengths[0].equals(lengths[1]):
-            raise RecordError(f"{name} and {cells} have rows of unequal length")
     fields = {name: _flat(columns[name]) for name in PLY_FIELDS}
     fields |= {
         name: _padded(columns[name].flatten(), NO_CELL if name.endswith("cells") else 0)
@@ -116,14 +102,33 @@ def from_table(table: pa.Table) -> Games:
         raise RecordError("swapped says otherwise than moves")
     return Games(
         game_ids=_tensor(columns["game_id"]),
-        board_size=sizes.pop(),
-        winners=torch.tensor([winners[name] for name in columns["winner"].to_pylist()]).to(
-            torch.int8
+        board_size=columns["board_size"][0].as_py(),
+        winners=torch.tensor(
+            [winners[name] for name in columns["winner"].to_pylist()], dtype=torch.int8
         ),
         ends=tuple(columns["end"].to_pylist()),
         first_ply=first_ply,
         **fields,
     )
+
+
+def _require_consistent(columns: dict[str, pa.Array]) -> None:
+    """Raises `RecordError` unless these are games of one size whose lists fit each other."""
+    sizes = set(columns["board_size"].to_pylist())
+    if len(sizes) != 1:
+        raise RecordError(f"want games of one board size, got {sorted(sizes) or 'no games'}")
+    if not set(_WINNERS.values()) >= set(columns["winner"].to_pylist()):
+        raise RecordError("a winner that is neither red nor blue")
+    if not set(ENDS) >= set(columns["end"].to_pylist()):
+        raise RecordError(f"an end that is none of {', '.join(ENDS)}")
+    plies = columns["moves"].value_lengths()
+    for name in (*PLY_FIELDS, *ROW_FIELDS):
+        if not columns[name].value_lengths().equals(plies):
+            raise RecordError(f"{name} and moves have unequal numbers of plies")
+    for name, cells in _ROW_CELLS.items():
+        one, other = (columns[part].flatten().value_lengths() for part in (name, cells))
+        if not one.equals(other):
+            raise RecordError(f"{name} and {cells} have rows of unequal length")
 
 
 def games_of(games: Games, networks: Sequence[str]) -> Iterator[GameRecord]:

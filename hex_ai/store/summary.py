@@ -18,7 +18,7 @@ class RunSummary:
       agreed, searched: moves that were the policy's favourite; moves chosen by search.
       ends: number of games by how they ended.
       resign_threshold: where nobody resigned although the rule of this threshold says so, the game
-        was played on; None where that is no matter.
+        was played on; None where nobody may resign.
       played_on, misjudged: such games, and those of them that the other side won.
     """
 

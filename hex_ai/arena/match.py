@@ -181,7 +181,7 @@ def _ended_games(
     """Plays a match, and yields games whenever some have ended."""
     # The two games of an opening stand side by side, so that every part of a match is fair.
     numbers = iter(range(2 * len(openings)))
-    under_way = _Games(size)
+    under_way = _RunningGames(size)
     while True:
         for number in islice(numbers, in_flight - len(under_way)):
             under_way.start(number, openings[number // 2])
@@ -194,7 +194,7 @@ def _ended_games(
 
 
 @dataclass
-class _Game:
+class _RunningGame:
     number: int
     moves: list[int]
     resigned: bool = False
@@ -204,12 +204,12 @@ class _Game:
         return self.number % 2 == 0
 
 
-class _Games:
+class _RunningGames:
     """The games under way, and their positions, a row each."""
 
     def __init__(self, size: int) -> None:
         self._positions = Positions.empty(0, size)
-        self._games: list[_Game] = []
+        self._games: list[_RunningGame] = []
 
     def __len__(self) -> int:
         return len(self._games)
@@ -219,7 +219,7 @@ class _Games:
         for cell in opening:
             fresh = fresh.play(fresh.to_board_cells(torch.tensor([cell])))
         self._positions = Positions.cat([self._positions, fresh])
-        self._games.append(_Game(number, list(opening)))
+        self._games.append(_RunningGame(number, list(opening)))
 
     def step(self, player: Player, is_first: bool) -> None:
         """Lets a player move in all games in which it is its turn."""

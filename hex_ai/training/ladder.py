@@ -18,7 +18,7 @@ from hex_ai.training.curves import add_ladder
 from hex_ai.training.learn_folder import checkpoint_paths, games_of_checkpoint, read_notes
 
 # Each checkpoint meets so many of those before it.
-NEIGHBOURS = 2
+OPPONENTS = 2
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def ladder(
     place = resolve_device(device)
     scores = {}
     for k in range(1, len(paths)):
-        for before in range(max(0, k - NEIGHBOURS), k):
+        for before in range(max(0, k - OPPONENTS), k):
             one, other = (
                 NetworkPlayer(path.name, load_checkpoint(path).network, strategy, device=place)
                 for path in (paths[k], paths[before])

@@ -25,7 +25,7 @@ from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.score import MatchGame, Score
 from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.cli.main import main
-from hex_ai.errors import CheckpointError, EngineError, IllegalMoveError, SettingError
+from hex_ai.errors import CheckpointError, EngineError, IllegalMoveError, SettingError, StoreError
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
 from hex_ai.inference.position_collector import PositionCollector
@@ -400,6 +400,11 @@ def test_options_reach_the_players_and_only_those_that_a_match_makes_are_closed(
     assert [player.closed for player in players.values()] == [2, 1, 0]
     match(players["given"], "one", **small)
     assert [player.closed for player in players.values()] == [3, 1, 0]
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_match(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nowhere"):
+        match(Stubborn(0), Stubborn(0), save=tmp_path / "nowhere" / "games.trmph")
 
 
 def test_there_are_as_many_openings_as_cells_and_pairs_of_them() -> None:

@@ -39,7 +39,7 @@ def match(
     games_in_flight: int = 256,
     move_seconds: float = 60.0,
     device: str = "auto",
-    save: Path | None = None,
+    save: Path | str | None = None,
     report: Callable[[Score], None] = lambda _: None,
 ) -> Score:
     """Lets two players play a match: every opening twice, once with each colour.
@@ -68,8 +68,9 @@ def match(
     test = None if sprt is None else Sprt(*sprt)
     options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type)
     pairs = _openings(openings, board_size, games // 2, seed, options.device)
-    if save is not None:
-        require_writable(save)
+    file = None if save is None else Path(save)
+    if file is not None:
+        require_writable(file)
     with _players(first, second, options) as players:
         score = Score(board_size, players=players)
         try:
@@ -80,8 +81,8 @@ def match(
                 if test and score.judge(test):
                     break
         finally:
-            if save is not None and score.games:
-                write_text(save, score.trmph())
+            if file is not None and score.games:
+                write_text(file, score.trmph())
     return score.final()
 
 

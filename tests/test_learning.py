@@ -43,7 +43,7 @@ from hex_ai.training.learner import Learner, Round
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import LearnSettings, Length, joined_sizes, learning_rate, next_size
 from hex_ai.training.trainer import Trainer
-from hex_ai.training.window import LEAST, MOST, Window, limit
+from hex_ai.training.window import LEAST_SAMPLES, MOST_SAMPLES, Window, limit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -437,7 +437,7 @@ def test_windows_keep_the_latest_whole_rounds_and_can_be_filled_again() -> None:
         again.refill(reversed(rounds), first)
         assert torch.equal(again.samples.values, kept)
     assert len(window) < first
-    assert (limit(0), limit(10**9)) == (LEAST, MOST)
+    assert (limit(0), limit(10**9)) == (LEAST_SAMPLES, MOST_SAMPLES)
 
 
 def test_schedules() -> None:
@@ -569,7 +569,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def trained(folders: list[Path], output: Path, passes: float = 0.2, **more: Any) -> str:
     """The digest of a small network trained on these games."""
     small = {"channels": 8, "blocks": 1} if "init" not in more else {}
-    train(folders, output, passes=passes, batch=32, device=TEST_DEVICE, **small, **more)
+    settings = {"passes": passes, "batch": 32, "device": TEST_DEVICE} | small | more
+    train(folders, output, **settings)
     return load_checkpoint(output).digest
 
 
@@ -648,6 +649,18 @@ def test_games_that_no_search_was_needed_for_teach_nothing(
 
 
 @pytest.mark.parametrize(
+    "change",
+    [{"passes": 0.3}, {"batch": 16}, {"learning_rate": 0.01}, {"seed": 1}, {"blocks": 2}],
+    ids=str,
+)
+def test_every_setting_of_training_changes_what_is_learnt(
+    change: dict[str, Any], stored: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "net.pt"
+    assert trained(stored, path, **change) != trained(stored, path)
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"passes": 0.0}, "passes 0.0 is not a positive"),
@@ -662,8 +675,13 @@ def test_games_that_no_search_was_needed_for_teach_nothing(
     ids=str,
 )
 def test_invalid_settings_of_training_are_refused(
-    change: dict[str, Any], said: str, stored: list[Path], tmp_path: Path
+    change: dict[str, Any],
+    said: str,
+    stored: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(Trainer, "fit", None)  # refused before the work
     with pytest.raises(SettingError, match=said):
         train(stored, **{"output": tmp_path / "net.pt"} | change)
     assert not (tmp_path / "net.pt").exists()
@@ -742,6 +760,19 @@ def test_the_command_learns_as_python_does(
         report=lambda done, share: seen.append((done.games, share)),
     )
     assert learnt.games == 48
+    notes = json.loads((tmp_path / "one" / "learn.json").read_text())
+    assert notes["length"] == {"games": 48, "seconds": None}
+    assert notes["settings"] == {
+        "board_sizes": [3],
+        "search_widths": [2, 1],
+        "channels": 8,
+        "blocks": 1,
+        "games_per_round": 16,
+        "reuse": 2.0,
+        "batch": 8,
+        "learning_rate": 0.01,
+        "seed": 5,
+    }
     assert seen == [(16, 1 / 3), (32, 2 / 3), (48, 1.0)]
     flags = ["--board-sizes", "3", "--games", "48", "--search-widths", "2,1", "--channels", "8"]
     more = ["--blocks", "1", "--games-per-round", "16", "--reuse", "2", "--batch", "8"]

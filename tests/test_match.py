@@ -25,7 +25,7 @@ from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.score import MatchGame, Score
 from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.cli.main import main
-from hex_ai.errors import CheckpointError, EngineError, IllegalMoveError, SettingError
+from hex_ai.errors import CheckpointError, EngineError, IllegalMoveError, SettingError, StoreError
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
 from hex_ai.inference.position_collector import PositionCollector
@@ -366,6 +366,45 @@ def test_impossible_matches_are_refused(setting: dict[str, Any], said: str, tmp_
     with pytest.raises(SettingError, match=said):
         match("random", "random", save=save, **setting)
     assert not save.exists()
+
+
+class Closable(RandomPlayer):
+    """Counts how often it is closed."""
+
+    closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_options_reach_the_players_and_only_those_that_a_match_makes_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: dict[str, PlayerOptions] = {}
+    players = {name: Closable(name, 0) for name in ("one", "other", "given")}
+
+    def make(name: str, options: PlayerOptions) -> Closable:
+        made[name] = options
+        return players[name]
+
+    monkeypatch.setattr(arena, "make_player", make)
+    small = {"board_size": 3, "games": 2, "seed": 7}
+    match("one", "other", **small, temperature=0.5, move_seconds=3.0, device="cpu")
+    # Other draws for each, or a network that meets itself would play the same games twice.
+    assert made == {
+        "one": PlayerOptions(0.5, 14, 3.0, "cpu"),
+        "other": PlayerOptions(0.5, 15, 3.0, "cpu"),
+    }
+    with pytest.raises(IllegalMoveError):
+        match("one", Stubborn(0), **small)
+    assert [player.closed for player in players.values()] == [2, 1, 0]
+    match(players["given"], "one", **small)
+    assert [player.closed for player in players.values()] == [3, 1, 0]
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_match(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="nowhere"):
+        match(Stubborn(0), Stubborn(0), save=tmp_path / "nowhere" / "games.trmph")
 
 
 def test_there_are_as_many_openings_as_cells_and_pairs_of_them() -> None:

@@ -19,7 +19,7 @@ from hex_ai.game.records import NO_CELL, SWAP, GameRecord
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
-from hex_ai.training.calibration import LEAST, MOST, best_factor, calibrate
+from hex_ai.training.calibration import LEAST_FACTOR, MOST_FACTOR, best_factor, calibrate
 from hex_ai.training.samples import TRACE_DECAY, Samples, samples_from_games, value_targets
 from hex_ai.training.trainer import Trainer
 from hex_ai.value_utils import to_win_logit
@@ -303,7 +303,7 @@ def test_calibration_scales_the_log_odds_of_all_sizes_alike() -> None:
     factor = calibrate(network, sizes)
     after = network(planes)
     assert factor is not None
-    assert LEAST < factor < 0.9 or 1.1 < factor < MOST
+    assert LEAST_FACTOR < factor < 0.9 or 1.1 < factor < MOST_FACTOR
     assert torch.equal(after[0], before[0])
     assert torch.allclose(to_win_logit(after[1]), factor * to_win_logit(before[1]), rtol=1e-3)
     assert calibrate(network, sizes) == pytest.approx(1, rel=0.1)

@@ -37,7 +37,7 @@ def match(
     games_in_flight: int = 256,
     move_seconds: float = 60.0,
     device: str = "auto",
-    save: Path | None = None,
+    save: Path | str | None = None,
     report: Callable[[Score], None] = lambda _: None,
 ) -> Score:
     """Lets two players play a match: every opening twice, once with each colour.
@@ -66,8 +66,9 @@ def match(
     test = None if sprt is None else Sprt(*sprt)
     options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type)
     pairs = _openings(openings, board_size, games // 2, seed, options.device)
-    if save is not None:
-        require_writable(save)
+    file = None if save is None else Path(save)
+    if file is not None:
+        require_writable(file)
     with _players(first, second, options) as players:
         score = Score(board_size, players=players)
         try:
@@ -78,8 +79,8 @@ def match(
                 if test and score.judge(test):
                     break
         finally:
-            if save is not None and score.games:
-                write_text(save, score.trmph())
+            if file is not None and score.games:
+                write_text(file, score.trmph())
     return score.final()
 
 
@@ -179,7 +180,7 @@ def _ended_games(
     """Plays a match, and yields games whenever some have ended."""
     # The two games of an opening stand side by side, so that every part of a match is fair.
     numbers = iter(range(2 * len(openings)))
-    under_way = _Games(size)
+    under_way = _RunningGames(size)
     while True:
         for number in islice(numbers, in_flight - len(under_way)):
             under_way.start(number, openings[number // 2])
@@ -192,7 +193,7 @@ def _ended_games(
 
 
 @dataclass
-class _Game:
+class _RunningGame:
     number: int
     moves: list[int]
     resigned: bool = False
@@ -202,12 +203,12 @@ class _Game:
         return self.number % 2 == 0
 
 
-class _Games:
+class _RunningGames:
     """The games under way, and their positions, a row each."""
 
     def __init__(self, size: int) -> None:
         self._positions = Positions.empty(0, size)
-        self._games: list[_Game] = []
+        self._games: list[_RunningGame] = []
 
     def __len__(self) -> int:
         return len(self._games)
@@ -217,7 +218,7 @@ class _Games:
         for cell in opening:
             fresh = fresh.play(fresh.to_board_cells(torch.tensor([cell])))
         self._positions = Positions.cat([self._positions, fresh])
-        self._games.append(_Game(number, list(opening)))
+        self._games.append(_RunningGame(number, list(opening)))
 
     def step(self, player: Player, is_first: bool) -> None:
         """Lets a player move in all games in which it is its turn."""

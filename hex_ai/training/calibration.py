@@ -1,8 +1,7 @@
-"""Makes a network's chances of winning come true as often as they say.
+"""Temperature scaling of values (Guo et al. 2017): one factor on the log odds of winning.
 
 Squared errors against targets that are search values in part leave a network timid: who is given
-25 % wins less. That is one factor on the log odds of winning, which keeps the order of all
-positions (temperature scaling, Guo et al. 2017).
+25 % wins less often than that.
 """
 
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from hex_ai.training.samples import Samples
 from hex_ai.value_utils import to_win_logit, to_win_probability
 
 # Beyond these a factor would say more than games can.
-LEAST, MOST = 0.25, 4.0
+LEAST_FACTOR, MOST_FACTOR = 0.25, 4.0
 
 # Values nearer to sure than this count as this.
 NEARLY_SURE = 1 - 1e-6
@@ -50,8 +49,8 @@ def calibrate(network: nn.Module, samples: Sequence[Samples]) -> float | None:
 
 
 def best_factor(logits: Tensor, outcomes: Tensor) -> float:
-    """The likeliest factor on log odds, between `LEAST` and `MOST`, given these outcomes and a
-    normal prior around 1 of variance 4 / `PRIOR`.
+    """The likeliest factor on log odds, between `LEAST_FACTOR` and `MOST_FACTOR`, given these
+    outcomes and a normal prior around 1 of variance 4 / `PRIOR`.
 
     Args:
       logits: `[T]`, log odds of winning; outcomes: `[T]`, 1 or -1.
@@ -63,7 +62,7 @@ def best_factor(logits: Tensor, outcomes: Tensor) -> float:
         errors = torch.sigmoid(factor * logits.double()) - won
         return float((errors * logits).sum()) + PRIOR / 4 * (factor - 1)
 
-    low, high = LEAST, MOST
+    low, high = LEAST_FACTOR, MOST_FACTOR
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)

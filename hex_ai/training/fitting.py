@@ -52,10 +52,10 @@ class FitReport:
 
 
 def train(
-    folders: Sequence[Path],
-    output: Path,
+    folders: Sequence[Path | str],
+    output: Path | str,
     *,
-    init: Path | None = None,
+    init: Path | str | None = None,
     channels: int | None = None,
     blocks: int | None = None,
     passes: float = 2.0,
@@ -91,9 +91,10 @@ def train(
     torch.manual_seed(seed)
     start = None if init is None else load_checkpoint(init).network
     network = network_to_train(start, channels, blocks).to(resolve_device(device))
-    learnt, measured = _split(folders)
+    sources = [Path(folder) for folder in folders]
+    learnt, measured = _split(sources)
     if not learnt:
-        raise StoreError(f"{folders[0]}: holds no plies to learn from")
+        raise StoreError(f"{sources[0]}: holds no plies to learn from")
     trainer = Trainer(network, learning_rate, mixed=multiplies_bfloat16(resolve_device(device)))
     generator = torch.Generator().manual_seed(seed)
     count = sum(len(samples) for samples in learnt)
@@ -106,7 +107,7 @@ def train(
         found = trainer.fit(weighted, few, batch, generator, frozen_norms=step >= frozen_from)
         average = trainer.average_network.eval()
         factor = calibrate(average, measured) if step + few == steps else None
-        save_checkpoint(output, average, {"games": [folder.name for folder in folders]})
+        save_checkpoint(output, average, {"games": [folder.name for folder in sources]})
         report(FitReport(step + few, steps, found, _measure(average, measured), factor))
 
 

@@ -19,7 +19,7 @@ from hex_ai.training.curves import add_ladder
 from hex_ai.training.learn_folder import checkpoint_paths, games_of_checkpoint, read_notes
 
 # Each checkpoint meets so many of those before it.
-NEIGHBOURS = 2
+OPPONENTS = 2
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Rung:
 
 
 def ladder(
-    run: Path,
+    run: Path | str,
     *,
     board_size: int | None = None,
     games: int = 100,
@@ -64,30 +64,23 @@ def ladder(
       StoreError: no run there, fewer than two checkpoints, or a file that cannot be written.
       SettingError: an invalid setting, or matplotlib is not installed.
     """
-    notes = read_notes(run)
-    if notes is None:
-        raise StoreError(f"{run}: holds no run of learning")
+    run = Path(run)
+    notes, paths = _checkpoints(run, checkpoints)
     require_plots(run)
-    if checkpoints < 2:
-        raise SettingError(f"{checkpoints} checkpoints make no ladder")
-    paths = _thinned(checkpoint_paths(run), checkpoints)
-    if len(paths) < 2:
-        raise StoreError(f"{run}: holds fewer than two checkpoints")
     size = max(notes["settings"]["board_sizes"]) if board_size is None else board_size
     strategy = Strategy(check_widths(search_widths) if search_widths else ())
     place = resolve_device(device)
     scores = {}
-    for k in range(1, len(paths)):
-        for before in range(max(0, k - NEIGHBOURS), k):
-            one, other = (
-                NetworkPlayer(path.name, load_checkpoint(path).network, strategy, device=place)
-                for path in (paths[k], paths[before])
-            )
-            score = match(one, other, board_size=size, games=games, seed=seed)
-            share = score.wins / len(score.games)
-            # Equal games tell no more than one of them.
-            scores[k, before] = (share * score.distinct, (1 - share) * score.distinct)
-            report(f"{one.name} against {other.name}: {score.line()}")
+    for k, before in _pairs(len(paths)):
+        one, other = (
+            NetworkPlayer(path.name, load_checkpoint(path).network, strategy, device=place)
+            for path in (paths[k], paths[before])
+        )
+        score = match(one, other, board_size=size, games=games, seed=seed)
+        share = score.wins / len(score.games)
+        # Equal games tell no more than one of them.
+        scores[k, before] = (share * score.distinct, (1 - share) * score.distinct)
+        report(f"{one.name} against {other.name}: {score.line()}")
     spent = {row["games"]: row for row in notes["rounds"]}
     ratings = fit_ratings(scores, len(paths))
     rungs = [_rung(path, *rating, spent) for path, rating in zip(paths, ratings, strict=True)]
@@ -112,6 +105,27 @@ def require_plots(folder: Path) -> None:
         TemporaryFile(dir=folder).close()
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}") from error
+
+
+def _checkpoints(run: Path, most: int) -> tuple[dict[str, Any], list[Path]]:
+    """What the run says about itself, and its checkpoints: at most so many, evenly spread, the
+    first and the last among them."""
+    notes = read_notes(run)
+    if notes is None:
+        raise StoreError(f"{run}: holds no run of learning")
+    if most < 2:
+        raise SettingError(f"{most} checkpoints make no ladder")
+    paths = checkpoint_paths(run)
+    if len(paths) < 2:
+        raise StoreError(f"{run}: holds fewer than two checkpoints")
+    if len(paths) > most:
+        paths = [paths[round(k * (len(paths) - 1) / (most - 1))] for k in range(most)]
+    return notes, paths
+
+
+def _pairs(count: int) -> list[tuple[int, int]]:
+    """Which of so many checkpoints meet: each the `OPPONENTS` before it."""
+    return [(k, before) for k in range(count) for before in range(max(0, k - OPPONENTS), k)]
 
 
 def _draw(rungs: list[Rung], title: str, path: Path) -> None:
@@ -142,10 +156,3 @@ def _rung(path: Path, elo: float, spread: float, spent: dict[int, dict[str, Any]
     games = games_of_checkpoint(path)
     row = spent.get(games, {"samples": 0, "evaluations": 0, "seconds": 0.0})
     return Rung(path.name, elo, spread, games, row["samples"], row["evaluations"], row["seconds"])
-
-
-def _thinned(paths: list[Path], most: int) -> list[Path]:
-    """At most so many of them, evenly spread, the first and the last among them."""
-    if len(paths) <= most:
-        return paths
-    return [paths[round(k * (len(paths) - 1) / (most - 1))] for k in range(most)]

@@ -23,13 +23,13 @@ class Learnt:
 
 
 def learn(
-    folder: Path,
+    folder: Path | str,
     *,
     board_sizes: Sequence[int] | None = None,
     hours: float | None = None,
     games: int | None = None,
     resume: bool = False,
-    init: Path | None = None,
+    init: Path | str | None = None,
     search_widths: Sequence[int] | None = None,
     channels: int | None = None,
     blocks: int | None = None,
@@ -59,6 +59,7 @@ def learn(
     Raises:
       SettingError, StoreError, CheckpointError: see `Learner`.
     """
+    folder = Path(folder)
     asked: dict[str, Any] = {
         "board_sizes": None if board_sizes is None else tuple(board_sizes),
         "search_widths": None if search_widths is None else tuple(search_widths),
@@ -81,7 +82,7 @@ def learn(
         Learner(
             folder,
             settings,
-            init=init,
+            init=None if init is None else Path(init),
             resume=resume,
             device=device,
             games_in_flight=games_in_flight,

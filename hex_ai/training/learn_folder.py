@@ -84,10 +84,6 @@ class RunFolder:
         """Where the network goes that has learnt from so many games."""
         return self.path / "checkpoints" / f"games-{games:09d}{SUFFIX}"
 
-    def read_notes(self) -> dict[str, Any] | None:
-        """What `learn.json` says, or None if there is none. Raises `StoreError` if damaged."""
-        return read_notes(self.path)
-
     def write_notes(self, notes: dict[str, Any]) -> None:
         """Writes `learn.json`."""
         head = {"format": LEARN_FORMAT, "version": LEARN_VERSION, "package_version": __version__}
@@ -126,10 +122,8 @@ class RunFolder:
         return state
 
     def open_games(self, size: int, run: dict[str, Any], games: int, most: int) -> None:
-        """Makes the folder of one board size, and clears it of games numbered `games` and later.
-
-        Such games are there if a run was stopped after it had stored a round of up to `most` and
-        before it had learnt from it; they will be played again, the same.
+        """Makes the folder of one board size, and clears it of games numbered `games` and later: of
+        a round of up to `most` that was stored and not learnt from, and will be played again.
 
         Raises:
           StoreError: the folder cannot be written, or holds more than that.

@@ -14,7 +14,7 @@ from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.network.architecture import architecture_of, config_of
 from hex_ai.network.checkpoint import load_checkpoint
 from hex_ai.network.resnet import HexNetwork
-from hex_ai.training.learn_folder import RunFolder
+from hex_ai.training.learn_folder import RunFolder, read_notes
 from hex_ai.training.samples import samples_from_games
 from hex_ai.training.schedule import LearnSettings
 from hex_ai.training.start import network_to_train
@@ -93,7 +93,7 @@ def open_run(
 ) -> RunState:
     """Begins a run or, with `resume`, finds the one in the folder, and clears the folder of what a
     round has left that did not count. Arguments and errors are those of `Learner`."""
-    saved, notes = folder.load_state(), folder.read_notes()
+    saved, notes = folder.load_state(), read_notes(folder.path)
     _require_whole(folder.path, saved, notes, resume)
     torch.manual_seed(settings.seed)
     if saved is None or notes is None:

@@ -11,14 +11,14 @@ from hex_ai.training.samples import Samples
 
 # A window holds this share of all samples made so far, within these bounds.
 SHARE = 0.5
-LEAST, MOST = 20_000, 400_000
+LEAST_SAMPLES, MOST_SAMPLES = 20_000, 400_000
 
 
 class Window:
     """The latest rounds of samples; whole rounds leave it, the oldest first.
 
     What it holds depends only on the rounds it was given, so it can be filled again from the games
-    on disk: `rounds_needed` says how many of them it takes.
+    on disk.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Window:
 
 def limit(seen: int) -> int:
     """Samples that a window keeps at least, once `seen` of them have been made."""
-    return min(max(int(SHARE * seen), LEAST), MOST)
+    return min(max(int(SHARE * seen), LEAST_SAMPLES), MOST_SAMPLES)
 
 
 def _enough(rounds: Iterable[Samples], wanted: int) -> Iterator[Samples]:

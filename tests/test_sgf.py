@@ -345,8 +345,8 @@ def test_swap_sides_goes_on_where_it_was_and_is_played_in_the_mirror(
     assert played.moves[2:] == tuple(mirror(move, size) for move in moves[1:])
     if played.moves[2:] or not board.winner():
         ours = slow_replay(size, played.moves)
-        turned = [[-board.stones[column][row] for column in range(size)] for row in range(size)]
-        assert [list(row) for row in ours.stones] == turned
+        transposed = [[-board.stones[column][row] for column in range(size)] for row in range(size)]
+        assert [list(row) for row in ours.stones] == transposed
         assert (ours.winner(), ours.mover) == (-board.winner(), -board.mover)
     assert (played.winner or 0) == -board.winner()
 

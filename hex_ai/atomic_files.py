@@ -14,8 +14,8 @@ DRAFT_PATTERN = ".hex_ai-*.tmp"
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends without an error.
 
-    The new content is on the disk before its name is, so that even a power cut leaves the old file
-    or the whole new one. Of a symbolic link, the file that it points to is replaced.
+    The content is on the disk before its name is: even a power cut leaves the old file or the whole
+    new one. Of a symbolic link, the target is replaced.
 
     Raises:
       OSError: the file cannot be written; nothing of it is left.
@@ -34,7 +34,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the new name last through a power cut; only POSIX can open a folder for that."""
+    """Writes the new name to the disk; only POSIX can open a folder for that."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,34 +1,31 @@
 """Every error that hex_ai raises on purpose.
 
     HexAIError
-    ├── SettingError        a flag or setting that cannot be meant
+    ├── SettingError        an invalid flag or setting
     ├── NotationError       a cell name or a game line that cannot be read
     ├── IllegalMoveError    a move on an occupied cell, off the board, or after the end
-    ├── ShapeError          a tensor whose shape or dtype is not the one asked for
+    ├── ShapeError          a tensor of the wrong shape or dtype
     ├── CheckpointError     a checkpoint that is damaged, foreign or does not fit
-    ├── NetworkError        a network that gives what cannot be a policy and a value
+    ├── NetworkError        a network whose output is no policy and value
     ├── CollectorError      a collector that was closed, or whose inference thread died
-    ├── EngineError         another program that does not answer as it should
-    ├── CommandError        a command of a protocol that cannot be carried out
+    ├── EngineError         another program that fails or answers wrongly
+    ├── CommandError        a command of the protocol that cannot be executed
     ├── StoreError          a folder of games that cannot be written, read or resumed
-    └── RecordError         a game record that breaks the rules or its own totals
+    └── RecordError         a game record that breaks the rules or contradicts itself
 
 The message is one line that names the thing at fault. The command line prints it and exits with
-the status given by `exit_status`.
+`exit_status`.
 """
 
 
 class HexAIError(Exception):
-    """The root of the tree: catch it to catch whatever hex_ai reports.
-
-    `exit_status` is what a command ends with when the error reaches it.
-    """
+    """The root of the tree. `exit_status` is what a command ends with when the error reaches it."""
 
     exit_status = 1
 
 
 class SettingError(HexAIError, ValueError):
-    """A flag or setting that cannot be meant."""
+    """An invalid flag or setting."""
 
     exit_status = 2
 
@@ -46,7 +43,7 @@ class IllegalMoveError(HexAIError, ValueError):
 
 
 class ShapeError(HexAIError, ValueError):
-    """A tensor whose shape or dtype is not the one asked for."""
+    """A tensor of the wrong shape or dtype."""
 
 
 class CheckpointError(HexAIError):
@@ -56,7 +53,7 @@ class CheckpointError(HexAIError):
 
 
 class NetworkError(HexAIError):
-    """A network that gives what cannot be a policy and a value."""
+    """A network whose output is no policy and value: of other shapes, or not finite."""
 
     exit_status = 5
 
@@ -68,13 +65,13 @@ class CollectorError(HexAIError):
 
 
 class EngineError(HexAIError):
-    """Another program, asked to play, that cannot be started or does not answer as it should."""
+    """Another program, asked to play, that cannot be started, fails or answers wrongly."""
 
     exit_status = 8
 
 
 class CommandError(HexAIError):
-    """A command of a protocol that is unknown, malformed or cannot be carried out now."""
+    """A command of the protocol that is unknown, malformed or cannot be executed now."""
 
 
 class StoreError(HexAIError):

@@ -1,9 +1,9 @@
-"""SIGINT and SIGTERM as one exception, so that a command ends in order."""
+"""SIGINT and SIGTERM as one exception, so that a command ends cleanly."""
 
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,6 +20,16 @@ class Interrupted(BaseException):
 
 
 @contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handled_before in before.items():
+            signal.signal(number, handled_before)
+
+
+@contextmanager
 def interrupts_raised() -> Iterator[None]:
     """Raises `Interrupted` in the main thread at the first signal; a second one ends at once."""
     caught = False
@@ -31,32 +41,21 @@ def interrupts_raised() -> Iterator[None]:
         caught = True
         raise Interrupted(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handled_by(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Lets signals wait until the block is done.
+    """Delays signals until the block is done.
 
     For calls into libraries whose own clean-up would hide the exception of a signal.
     """
-    if threading.current_thread() is not threading.main_thread():  # which never has any
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
         yield
         return
     held: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {
-        number: signal.signal(number, lambda caught, _: held.append(caught)) for number in numbers
-    }
-    try:
+    with _handled_by(lambda number, _: held.append(number)):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if held:
         signal.raise_signal(held[0])

@@ -1,8 +1,8 @@
-"""The one place that turns values into other people's views of them.
+"""Conversions of values, here and nowhere else.
 
-A *value* is always the mover's: float in [-1, 1], +1 when the mover is sure to win. Everything else
-(a chance of winning, Red's view, a network's win logit) is converted here and nowhere else. All
-functions are elementwise and work on tensors of any shape.
+A *value* is always the mover's: float in [-1, 1], +1 when the mover is sure to win. A chance of
+winning is in [0, 1], a win logit is its log odds. All functions are elementwise and take tensors of
+any shape.
 """
 
 import torch

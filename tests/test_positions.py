@@ -11,7 +11,7 @@ from reference import BLUE, RED, SlowBoard, canonical, cell_name, count_reachabl
 from torch import Tensor
 
 from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
-from hex_ai.game.positions import Positions, joins_top_to_bottom
+from hex_ai.game.positions import Positions
 
 Share = Callable[[int, int], int]
 
@@ -175,22 +175,15 @@ def test_reachable_positions_are_exactly_those_of_the_reference(
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 13])
 def test_full_boards_have_exactly_one_winner(size: int, device: torch.device) -> None:
-    red = torch.rand(256, size, size, generator=seeded(size)) < 0.5
-    red_wins = joins_top_to_bottom(red.to(device)).cpu()
-    slow = [slow_board(stones, RED).winner() for stones in (red.int() * 2 - 1).tolist()]
-    assert torch.where(red_wins, RED, BLUE).tolist() == slow
-    blue_wins = joins_top_to_bottom((~red).mT.to(device)).cpu()  # Blue holds the rest
-    assert torch.equal(red_wins, ~blue_wins)
-
-
-@pytest.mark.parametrize("size", [2, 5, 13])
-@pytest.mark.parametrize("density", [0.3, 0.6, 0.9])
-def test_join_check_agrees_with_the_reference_on_any_stones(
-    size: int, density: float, device: torch.device
-) -> None:
-    stones = torch.rand(128, size, size, generator=seeded(size)) < density
-    slow = [slow_board(board, RED).winner() == RED for board in stones.int().tolist()]
-    assert joins_top_to_bottom(stones.to(device)).tolist() == slow
+    """With the loser to move they are finished; the winner cannot be to move."""
+    stones = torch.randint(0, 2, (64, size, size), generator=seeded(size)) * 2 - 1
+    winners = torch.tensor([slow_board(board, RED).winner() for board in stones.tolist()])
+    blue_lost = winners == RED
+    over = Positions.from_stones(stones.to(device), blue_lost.to(device))
+    assert over.winner().tolist() == winners.tolist()
+    for board, lost in zip(stones.to(device), blue_lost.to(device), strict=True):
+        with pytest.raises(IllegalMoveError):
+            Positions.from_stones(board[None], ~lost[None])
 
 
 def test_long_chains_grown_from_pieces_win_by_the_right_stone(device: torch.device) -> None:
@@ -357,8 +350,11 @@ def test_cells_translate_between_the_mover_and_the_board(size: int, device: torc
     cells = torch.arange(-1, size * size, device=device).expand(2, -1)
     positions = Positions.empty(2, size, device)
     positions.blue_to_move[1] = True
-    turned = [col * size + row for row in range(size) for col in range(size)]
-    assert positions.to_board_cells(cells).tolist() == [[-1, *range(size * size)], [-1, *turned]]
+    transposed = [col * size + row for row in range(size) for col in range(size)]
+    assert positions.to_board_cells(cells).tolist() == [
+        [-1, *range(size * size)],
+        [-1, *transposed],
+    ]
     for column in cells.T:
         one = positions.to_board_cells(column.contiguous())
         many = positions.to_board_cells(column[:, None])

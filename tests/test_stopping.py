@@ -16,7 +16,7 @@ from hex_ai.errors import SettingError
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
-from hex_ai.game.records import BLUE, RED, GameRecord, first_resignation
+from hex_ai.game.records import BLUE, RED, GameRecord
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.stopping import played_on
@@ -53,7 +53,7 @@ def test_a_stopped_game_is_the_start_of_the_whole_one(
     exempt = played_on(0, torch.arange(80), 0.3).tolist()
     for game, other in zip(play(stopping(*rules), device), whole, strict=True):
         plies: dict[int, str] = {len(other.moves) - 1: "join"}
-        given_up = first_resignation(other, 0.4)
+        given_up = other.first_resignation(0.4)
         if "resign" in rules and given_up and not exempt[game.game_id]:
             plies.setdefault(given_up[0], "resign")
         proof = proven_ply(other)
@@ -129,7 +129,7 @@ def test_a_summary_counts_who_would_have_resigned_and_won() -> None:
     judged = [
         (found[1], game.winner)
         for game in games
-        if game.end == "join" and (found := first_resignation(game, 0.4))
+        if game.end == "join" and (found := game.first_resignation(0.4))
         if found[0] < len(game.moves) - 1  # else nobody had the time
     ]
     wrong = sum(guess != winner for guess, winner in judged)

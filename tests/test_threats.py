@@ -51,7 +51,7 @@ def test_verdicts_hold_wherever_the_loser_has_all_cells_but_the_carrier(
 
 @pytest.mark.parametrize("size", [3, 4])
 def test_winning_moves_win_and_moves_ruled_out_lose(size: int, share: Share) -> None:
-    positions = random_roots(share(300, 3000), size, 10 + size, torch.device("cpu"))
+    positions = random_roots(share(120, 3000), size, 10 + size, torch.device("cpu"))
     found = resolve(positions)
     won = found.proven == 1
     assert (winners(positions[won].play(found.moves[won])) == -1).all()
@@ -62,8 +62,8 @@ def test_winning_moves_win_and_moves_ruled_out_lose(size: int, share: Share) -> 
     # Within the threats alone they lose too: the rest of the board may be the mover's.
     played = positions[rows].play(cells)
     outside = positions.legal_moves()[rows] & ~found.threats[rows]
-    turned = outside.view(-1, size, size).mT.flatten(1) & played.legal_moves()
-    assert (winners(filled(played, turned, -1)) == 1).all()
+    transposed = outside.view(-1, size, size).mT.flatten(1) & played.legal_moves()
+    assert (winners(filled(played, transposed, -1)) == 1).all()
 
 
 def test_nothing_that_a_chain_proves_is_missed() -> None:

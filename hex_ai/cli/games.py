@@ -11,7 +11,7 @@ from hex_ai.errors import RecordError, StoreError
 from hex_ai.formats.games import FORMATS, position_at, store_lines, written_games
 from hex_ai.formats.svg import board_svg
 from hex_ai.formats.text import board_text
-from hex_ai.game.records import RESIGN, STOPS, GameRecord, first_resignation
+from hex_ai.game.records import RESIGN, STOPS, GameRecord
 from hex_ai.store.replay import find_faults
 from hex_ai.store.run_folder import read_run, read_shard, read_summary, shard_paths, write_text
 from hex_ai.training.learn_folder import read_notes
@@ -88,7 +88,7 @@ def _faults_of_settings(game: GameRecord, settings: dict[str, Any]) -> Iterator[
     if game.end in STOPS and game.end not in settings.get("stop", ()):
         yield f"game {game.game_id}: ended by {game.end}, in a run without that"
     elif game.end == RESIGN:
-        ply, _ = first_resignation(game, settings.get("resign_threshold", 0.0)) or (None, None)
+        ply, _ = game.first_resignation(settings.get("resign_threshold", 0.0)) or (None, None)
         if ply != len(game.moves) - 1:
             yield f"game {game.game_id}: nobody has reason to resign at its last ply"
 

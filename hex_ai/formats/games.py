@@ -1,13 +1,13 @@
-"""Games of a run in a named format, and games from any text that names one."""
+"""Games of a run written in a named format, and games read from whatever a user names."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hex_ai.errors import IllegalMoveError, NotationError, RecordError, SettingError, StoreError
 from hex_ai.formats.hexworld import read_hexworld, write_hexworld
-from hex_ai.formats.moves import PlayedGame, short
-from hex_ai.formats.sgf import SgfGame, read_sgf, write_sgf
+from hex_ai.formats.moves import PlayedGame
+from hex_ai.formats.sgf import read_sgf, write_sgf
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.game.notation import cell_name
 from hex_ai.game.positions import Positions
@@ -18,22 +18,13 @@ from hex_ai.store.run_folder import read_games, write_text
 FILE_ENDINGS = (".sgf", ".hsgf")
 
 
-def _trmph(game: PlayedGame) -> str:
-    return write_trmph(game.board_size, game.moves, game.winner, game.end)
+# Each takes board size, moves, winner and end.
+Writer = Callable[[int, Sequence[int], int | None, str], str]
 
-
-def _sgf(game: PlayedGame) -> str:
-    return write_sgf(SgfGame.of(game))
-
-
-def _hexworld(game: PlayedGame) -> str:
-    return write_hexworld(game.board_size, game.moves, game.winner, game.end)
-
-
-FORMATS: dict[str, Callable[[PlayedGame], str]] = {
-    "trmph": _trmph,
-    "sgf": _sgf,
-    "hexworld": _hexworld,
+FORMATS: dict[str, Writer] = {
+    "trmph": write_trmph,
+    "sgf": write_sgf,
+    "hexworld": write_hexworld,
 }
 
 
@@ -52,7 +43,11 @@ def written_games(folder: str | os.PathLike[str], to: str) -> Iterator[tuple[int
     """
     if to not in FORMATS:
         raise SettingError(f"format {to!r} is not one of {', '.join(FORMATS)}")
-    return ((game.game_id, FORMATS[to](game_of(game))) for game in read_games(folder))
+    return ((game.game_id, _written(game_of(game), FORMATS[to])) for game in read_games(folder))
+
+
+def _written(game: PlayedGame, write: Writer) -> str:
+    return write(game.board_size, game.moves, game.winner, game.end)
 
 
 def store_lines(lines: Iterable[tuple[int, str]], folder: Path, ending: str) -> None:
@@ -68,19 +63,14 @@ def store_lines(lines: Iterable[tuple[int, str]], folder: Path, ending: str) -> 
 def read_line(text: str) -> PlayedGame:
     """A game from a TRMPH line or a HexWorld link.
 
-    Where no address tells which, a text is TRMPH's if it could be, for then it means the same in
-    both, except that TRMPH has a sign for swap and a winner.
+    Where there is no address, a text that could be either is read as TRMPH.
 
     Raises:
-      NotationError: it is neither, or holds a move that is not played here.
+      NotationError: it is neither, or holds a move that is not supported.
     """
     if "hexworld" not in text and ("trmph" in text or not _only_hexworld(text)):
         return read_trmph(text)
-    link = read_hexworld(text)
-    try:
-        return link.played()
-    except NotationError as error:
-        raise NotationError(f"{short(text)}: {error}") from error
+    return read_hexworld(text)
 
 
 def _only_hexworld(text: str) -> bool:
@@ -89,14 +79,14 @@ def _only_hexworld(text: str) -> bool:
 
 
 def find_game(source: str, game_id: int = 0) -> PlayedGame:
-    """A game by what a user names it by.
+    """The game that a user names.
 
     Args:
       source: a TRMPH line, a HexWorld link, an SGF file (`.sgf`, `.hsgf`), or a run's folder.
-      game_id: which game of a folder, or of a file, where they are counted from 0.
+      game_id: which game of the folder, or of the file, counted from 0.
 
     Raises:
-      NotationError: a text that cannot be read, or a game that cannot be played here.
+      NotationError: a text that cannot be read, or a game that cannot be played.
       SettingError: no such game; StoreError: no such folder or file.
     """
     if source.lower().endswith(FILE_ENDINGS):
@@ -122,7 +112,7 @@ def _from_file(path: Path, game_id: int) -> PlayedGame:
 
 
 def _text(path: Path) -> str:
-    """Text of a file in UTF-8, or else in Latin-1, which SGF means where it says nothing."""
+    """Text of a file in UTF-8, or else in Latin-1, the default of SGF."""
     try:
         data = path.read_bytes()
     except OSError as error:

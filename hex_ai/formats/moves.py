@@ -1,9 +1,10 @@
-"""What game files say of moves, and as much of it as the package can play.
+"""Moves as game files have them, and the games among them that the package can play.
 
 Files know two kinds of swap, passes, stones set up by hand and any order of colours. The package
 knows board cells, Red first, and `SWAP`, which is swap-pieces, at the second place.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +20,7 @@ Stones = NDArray[np.int8]
 
 
 class Word(StrEnum):
-    """A move that is no cell, by the name that SGF has for it."""
+    """A move that is no cell, by its name in SGF."""
 
     SWAP_PIECES = "swap-pieces"
     SWAP_SIDES = "swap-sides"
@@ -30,13 +31,13 @@ class Word(StrEnum):
 
 ENDING = (Word.RESIGN, Word.FORFEIT)
 
-# How a game can end where no chain joins two edges.
+# How a game can end other than by a chain of stones.
 STOPPED = ("proven", "resign", "forfeit", "time")
 
 
 @dataclass(frozen=True)
 class Move:
-    """One move as a file says it: `colour` is `RED` or `BLUE`, `what` a board cell or a word."""
+    """One move of a file: `colour` is `RED` or `BLUE`, `what` a board cell or a word."""
 
     colour: int
     what: int | Word
@@ -65,8 +66,7 @@ class PlayedGame:
       board_size: N.
       moves: board cells, Red's first, with `SWAP` at most at the second place.
       winner: `RED`, `BLUE`, or None where not given.
-      end: how the game ended where a winner is given: `join`, also where nothing is said about it,
-        or one of `STOPPED`.
+      end: how the game ended: `join`, also where nothing is said about it, or one of `STOPPED`.
     """
 
     board_size: int
@@ -80,11 +80,28 @@ def short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
+def split_tokens(pattern: re.Pattern[str], text: str) -> list[str]:
+    """A text cut into matches of a pattern.
+
+    Raises:
+      NotationError: something in the text does not match.
+    """
+    tokens, end = [], 0
+    for match in pattern.finditer(text):
+        if match.start() != end:
+            break
+        end = match.end()
+        tokens.append(match[0])
+    if end != len(text):
+        raise NotationError(f"cannot read the moves from {short(text[end:])} on")
+    return tokens
+
+
 def square_size(columns: str, rows: str | None = None) -> int:
     """N from the digits of one or two sides.
 
     Raises:
-      NotationError: sides that differ, or a size that no board here has.
+      NotationError: sides that differ, or a size that is not supported.
     """
     if rows is not None and int(columns) != int(rows):
         raise NotationError(f"a board of {columns}x{rows} has unequal sides, want a square one")
@@ -102,16 +119,14 @@ def colour_name(colour: int) -> str:
 def next_colour(move: Move) -> int:
     """Whose turn it is after a move, by the colour of stones.
 
-    Swap-sides leaves the board alone and changes the players: the second player had Blue's turn,
-    and Blue is to move still, now in the first player's hands. Nobody moves after the end, so there
-    the turn stays too.
+    After swap-sides Blue is still to move: the board stays, and the players change colours.
     """
     stays = move.what is Word.SWAP_SIDES or move.what in ENDING
     return move.colour if stays else -move.colour
 
 
 def moves_of(cells: Iterable[int]) -> list[Move]:
-    """What a file says of a game of the package: colours in turn, `SWAP` as swap-pieces."""
+    """The moves of a game of the package for a file: colours in turn, `SWAP` as swap-pieces."""
     return [
         Move(BLUE if ply % 2 else RED, Word.SWAP_PIECES if cell == SWAP else int(cell))
         for ply, cell in enumerate(cells)
@@ -127,11 +142,11 @@ def position_after(
       size: N.
       moves: of the file.
       setup: of the file, in its order.
-      count: how many moves to play; None: all. What is set up behind the last of them counts.
+      count: how many moves to play; None: all. What is set up right after them counts.
 
     Returns:
       int8 `[N, N]`, row then column, +1 Red, -1 Blue; and the colour to move: that of the next move
-      in the file, else what the set-up gives, else what follows from the last move, else Red.
+      in the file, else what the set-up says, else what follows from the last move, else Red.
 
     Raises:
       NotationError: a move on an occupied cell, or more moves asked for than there are.
@@ -151,7 +166,7 @@ def position_after(
 
 
 def _play(stones: Stones, move: Move, number: int) -> Stones:
-    """The board after a move; `stones` may be written to."""
+    """The board after a move; may write to `stones`."""
     if move.what is Word.SWAP_PIECES:
         return np.ascontiguousarray(-stones.T)
     if not isinstance(move.what, Word):
@@ -175,17 +190,16 @@ def played_game(
 ) -> PlayedGame:
     """The game of a file as the package plays it.
 
-    Swap-pieces is `SWAP`. So is swap-sides, but there the file goes on with the first stone where
-    it was, while here it becomes Blue's at the mirrored cell. The two boards are each other's
-    mirror image on the long diagonal with colours exchanged, which in Hex is the same position. So
-    all later cells are mirrored, and Red and Blue change places, in the result as well: each player
-    of the game, the first and the second, still makes his own moves and wins his own games.
+    Swap-pieces is `SWAP`. So is swap-sides, after which the first stone stays in the file, while
+    here it becomes Blue's at the mirrored cell. The two boards are each other's transpose with
+    colours exchanged, which in Hex is the same position. So all later cells are transposed, and Red
+    and Blue are exchanged, in the result as well: the first player is Red throughout.
 
     Args:
       size: N.
       moves: of the file; a resignation or forfeit may stand last.
       winner: as the file says it, by the colour of stones at the end.
-      end: how the game ended; a resignation or forfeit among the moves goes before it.
+      end: how the game ended; a resignation or forfeit among the moves overrides it.
 
     Raises:
       NotationError: a pass, a move out of turn or on an occupied cell, a swap that is not the
@@ -196,7 +210,7 @@ def played_game(
     cells = _require_turns(moves[:-1] if over else moves)
     if over:
         if winner == moves[-1].colour:
-            raise NotationError(f"{colour_name(winner)} resigns and yet is said to have won")
+            raise NotationError(f"{colour_name(winner)} resigns, but the result says that it won")
         winner, end = -moves[-1].colour, str(moves[-1].what)
     if len(moves) > 1 and moves[1].what is Word.SWAP_SIDES:
         cells[2:] = [cell % size * size + cell // size for cell in cells[2:]]
@@ -211,7 +225,7 @@ def _require_turns(moves: Sequence[Move]) -> list[int]:
         if move.what in ENDING:
             raise NotationError(f"move {number + 1} comes after the end of the game")
         if move.what is Word.PASS:
-            raise NotationError(f"move {number} is a pass, which is not played here")
+            raise NotationError(f"move {number} is a pass, which is not supported")
         if move.colour != turn:
             names = colour_name(move.colour), colour_name(turn)
             raise NotationError(f"move {number} is {names[0]}'s, but it is {names[1]}'s turn")

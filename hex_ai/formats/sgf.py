@@ -1,6 +1,6 @@
-"""SGF for Hex, read and written; also what HexGui, PlayHex and Little Golem write.
+"""SGF for Hex, read and written, in the dialects of HexGui, PlayHex and Little Golem.
 
-Source: red-bean.com/sgf/hex.html. Black is Red here, White is Blue. docs/formats.md says what is
+Source: red-bean.com/sgf/hex.html. Black is Red here, White is Blue. docs/formats.md lists what is
 read and written, and how the dialects differ.
 """
 
@@ -45,14 +45,14 @@ _SIGNS = {RED: "B", BLUE: "W"}
 
 @dataclass(frozen=True)
 class SgfGame:
-    """What a file says of a game: its main line, in the colours of stones.
+    """The main line of a game in a file, in the colours of stones.
 
     Attributes:
       board_size: N.
-      moves: in their order, with the colour each is given, in turn or not.
+      moves: in their order, each with its colour in the file, in turn or not.
       setup: stones set up by hand, in their order.
       winner: `RED`, `BLUE`, or None where not given.
-      reason: what stands behind the winner, such as `resign`, in lower case; empty if nothing does.
+      reason: what follows the winner, such as `resign`, in lower case; may be empty.
       red_name: the player of PB.
       blue_name: the player of PW.
     """
@@ -65,18 +65,11 @@ class SgfGame:
     red_name: str = ""
     blue_name: str = ""
 
-    @classmethod
-    def of(cls, game: PlayedGame, red_name: str = "", blue_name: str = "") -> "SgfGame":
-        """A game of the package, to be written."""
-        reason = "" if game.end == "join" or game.winner is None else game.end
-        moves = tuple(moves_of(game.moves))
-        return cls(game.board_size, moves, (), game.winner, reason, red_name, blue_name)
-
     def played(self) -> PlayedGame:
         """The game as the package plays it (see `played_game`).
 
         Raises:
-          NotationError: it cannot be played here: stones set up, passes, moves out of turn.
+          NotationError: it cannot be played: stones set up, passes, moves out of turn.
         """
         if any(item.cell is not None or item.colour != RED or item.after for item in self.setup):
             raise NotationError("the game has stones set up by hand, or a turn given away")
@@ -95,12 +88,11 @@ class SgfGame:
 def read_sgf(text: str) -> list[SgfGame]:
     """Reads all games of a text, of each the main line.
 
-    A value of two letters is a cell in the manner of Go, column then row; every other cell is a
-    letter and a number. Whether moves come in turn and on empty cells, is for `SgfGame.played` and
-    `SgfGame.position` to say.
+    A value of two letters is a cell as in Go, column then row; every other cell is a letter and a
+    number. Turns and occupied cells are checked by `SgfGame.played` and `SgfGame.position`.
 
     Raises:
-      NotationError: not SGF, not Hex, or not for a board that is known here; the message names the
+      NotationError: not SGF, not Hex, or a board that is not supported; the message names the
         place.
     """
     return [_game(text, line) for line in read_main_lines(text)]
@@ -168,7 +160,7 @@ def _dialect(info: dict[str, str], line: list[Node]) -> _Dialect:
 
 
 class _LineReader:
-    """Gathers moves and set-up from the properties of a line, in their order."""
+    """Collects moves and set-up from the properties of a line, in their order."""
 
     def __init__(self, text: str, size: int, dialect: _Dialect) -> None:
         self.moves: list[Move] = []
@@ -176,7 +168,7 @@ class _LineReader:
         self._text, self._size, self._dialect = text, size, dialect
 
     def take(self, item: Property) -> None:
-        """Reads a property; one that says nothing of the play is passed over."""
+        """Reads a property; those that are no move or set-up are ignored."""
         if item.name in _COLOURS:
             self._require_one_value(item)
             self.moves.append(Move(self._dialect.colours[item.name], self._what(item, 0)))
@@ -217,38 +209,33 @@ class _LineReader:
         return NotationError(f"{place_name(self._text, item.places[k])}: {trouble}")
 
 
-def write_sgf(game: SgfGame) -> str:
+def write_sgf(
+    board_size: int,
+    moves: Sequence[int],
+    winner: int | None = None,
+    end: str = "join",
+    red_name: str = "",
+    blue_name: str = "",
+) -> str:
     """One game as one line of SGF; `read_sgf` reads it back.
 
-    White space in names becomes spaces. A cell that is set up more than once in one place is
-    written as it is at the last.
+    Args:
+      board_size: N.
+      moves: board cells, with `SWAP` at most at the second place.
+      winner: `RED`, `BLUE`, or None where not known.
+      end: how the game ended; written with a winner only.
+      red_name: and `blue_name`, of the players, written where given; white space becomes spaces.
     """
-    size, head = game.board_size, f"FF[4]CA[UTF-8]AP[hex_ai:{__version__}]GM[{HEX}]"
-    setup: dict[int, list[SetUp]] = {}
-    for item in game.setup:
-        setup.setdefault(item.after, []).append(item)
-    parts = [f"(;{head}SZ[{size}]", _info(game), _set_up(setup.get(0, []), size)]
-    for number, move in enumerate(game.moves, 1):
-        what = str(move.what) if isinstance(move.what, Word) else cell_name(move.what, size)
-        parts.append(f";{_SIGNS[move.colour]}[{what}]")
-        if number in setup:
-            parts.append(";" + _set_up(setup[number], size))
-    return "".join(parts) + ")"
+    reason = "" if end == "join" else end.capitalize()
+    result = "" if winner is None else f"{_SIGNS[winner]}+{reason}"
+    info = {"PB": red_name, "PW": blue_name, "RE": result}
+    head = f"FF[4]CA[UTF-8]AP[hex_ai:{__version__}]GM[{HEX}]SZ[{board_size}]"
+    head += "".join(f"{name}[{escaped(value)}]" for name, value in info.items() if value)
+    body = "".join(
+        f";{_SIGNS[move.colour]}[{_said(move.what, board_size)}]" for move in moves_of(moves)
+    )
+    return f"(;{head}{body})"
 
 
-def _info(game: SgfGame) -> str:
-    winner = "" if game.winner is None else _SIGNS[game.winner] + "+" + game.reason.capitalize()
-    values = {"PB": game.red_name, "PW": game.blue_name, "RE": winner}
-    return "".join(f"{name}[{escaped(value)}]" for name, value in values.items() if value)
-
-
-def _set_up(items: Sequence[SetUp], size: int) -> str:
-    """What is set up in one place, each property once, as FF[4] wants it."""
-    colours = {item.cell: item.colour for item in items}
-    turn = colours.pop(None, None)
-    text = ""
-    for name, colour in _STONES.items():
-        cells = [cell for cell in colours if cell is not None and colours[cell] == colour]
-        if cells:
-            text += name + "".join(f"[{cell_name(cell, size)}]" for cell in cells)
-    return text if turn is None else f"{text}PL[{_SIGNS[turn]}]"
+def _said(what: int | Word, size: int) -> str:
+    return str(what) if isinstance(what, Word) else cell_name(what, size)

@@ -1,4 +1,4 @@
-"""SGF as text: properties, nodes and trees, whatever game they are of.
+"""SGF as text, of any game: properties, nodes and trees.
 
 Source: the description of FF[4], red-bean.com/sgf/sgf4.html. A tree is a sequence of nodes and then
 perhaps trees that go on from there; the first of them is the main line.
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import short
 
-# Possessive, so that a text which does not match is known to in one pass.
+# Possessive, so that a text which does not match is refused in one pass.
 _TOKEN = re.compile(
     r"(?P<mark>[();])|(?P<name>[A-Za-z][A-Za-z0-9]*+)|\[(?P<value>(?:[^\]\\]++|\\.)*+)\]", re.DOTALL
 )
@@ -33,7 +33,7 @@ _MEANING = {"name": "a property", "value": "a value in brackets"}
 
 @dataclass(frozen=True)
 class Property:
-    """A property of a node: its name, its values as they stand, and where each begins."""
+    """A property of a node: its name, its values still escaped, and where each begins."""
 
     name: str
     values: list[str]
@@ -50,9 +50,9 @@ class _Token(NamedTuple):
 
 
 def read_main_lines(text: str) -> list[list[Node]]:
-    """The main line of every tree in a text, root first; what stands before the first is skipped.
+    """The main line of every tree in a text, root first; text before the first is skipped.
 
-    Reads in one pass and without recursion, so that neither length nor depth matters.
+    Reads in one pass and without recursion, so long and deep files are no problem.
 
     Raises:
       NotationError: no tree, or a text that is not one; the message names line and column.
@@ -75,7 +75,7 @@ def read_main_lines(text: str) -> list[list[Node]]:
         depth += (kind == "(") - (kind == ")")
         last = kind
     if depth:
-        raise NotationError(f"{place_name(text, len(text))}: the text ends inside of a game")
+        raise NotationError(f"{place_name(text, len(text))}: the text ends inside a game")
     return lines
 
 
@@ -119,7 +119,7 @@ def place_name(text: str, place: int) -> str:
 
 
 def plain_text(value: str) -> str:
-    """A value as one line of text: escapes undone, white space of any kind turned into spaces."""
+    """A value as one line of text: escapes undone, white space replaced by spaces."""
     value = _ESCAPED.sub(lambda match: "" if match[1][0] in "\r\n" else match[1], value)
     return re.sub(r"\s", " ", value)
 

@@ -1,15 +1,15 @@
 """TRMPH lines: `#11,f6e7d8 r` is a game of 11 × 11 that Red won.
 
 The cells stand in the order played, Red first. A second cell equal to the first is swap-pieces. The
-winner at the end, `r` or `b`, may be missing where a line is read. Behind it stands, in one word of
-ours, how the game ended where no chain joins two edges: `#11,f6e7d8 r resign`.
+winner at the end, `r` or `b`, may be missing where a line is read. One of `STOPPED`, a word of this
+package, may follow it: `#11,f6e7d8 r resign`.
 """
 
 import re
 from collections.abc import Sequence
 
 from hex_ai.errors import NotationError
-from hex_ai.formats.moves import STOPPED, PlayedGame, short, square_size
+from hex_ai.formats.moves import STOPPED, PlayedGame, short, split_tokens, square_size
 from hex_ai.game.notation import CELL, cell_index, cell_name
 from hex_ai.game.records import BLUE, RED, SWAP
 
@@ -29,7 +29,7 @@ def write_trmph(
       board_size: N.
       moves: board cells, with `SWAP` at most at the second place.
       winner: `RED`, `BLUE`, or None for a line without one.
-      end: how the game ended; said only with a winner, and only where it is one of `STOPPED`.
+      end: how the game ended; written with a winner only, and only if it is one of `STOPPED`.
     """
     cells = [moves[0] if move == SWAP else move for move in moves]
     line = f"#{board_size}," + "".join(cell_name(int(cell), board_size) for cell in cells)
@@ -42,11 +42,11 @@ def write_trmph(
 def read_trmph(line: str) -> PlayedGame:
     """Reads one line, with or without the address in front and the winner behind.
 
-    Cells must be on the board and empty when played. Whether the game was over before its end, and
-    whether the winner is right, is for `hex_ai.store.replay` to say.
+    Does not check whether the game goes on after a win or names a wrong winner; see
+    `hex_ai.store.replay`.
 
     Raises:
-      NotationError: anything else; the message names the place.
+      NotationError: not a TRMPH line, or a cell that is off the board or occupied.
     """
     match = _LINE.fullmatch(line.strip())
     if match is None:
@@ -67,20 +67,14 @@ def read_trmph(line: str) -> PlayedGame:
 def _moves(text: str, size: int) -> tuple[int, ...]:
     moves: list[int] = []
     occupied: set[int] = set()
-    end = 0
-    for match in CELL.finditer(text):
-        if match.start() != end:
-            break
-        end = match.end()
-        cell = cell_index(match[0], size)
+    for name in split_tokens(CELL, text):
+        cell = cell_index(name, size)
         if moves == [cell]:
             row, column = divmod(cell, size)
             moves, occupied = [cell, SWAP], {column * size + row}
             continue
         if cell in occupied:
-            raise NotationError(f"move {len(moves) + 1}, {match[0]}, is on an occupied cell")
+            raise NotationError(f"move {len(moves) + 1}, {name}, is on an occupied cell")
         moves.append(cell)
         occupied.add(cell)
-    if end != len(text):
-        raise NotationError(f"cannot read the cells from {short(text[end:])} on")
     return tuple(moves)

@@ -1,16 +1,17 @@
-"""Wins that nobody has to play out: chains with gaps that the mover cannot cut.
+"""Wins that need not be played out: chains of virtual connections from edge to edge.
 
 Axes: `B` positions of size `N`; `F = (N + 2)²` cells of a board with its rim, kept flat. Unlike in
 `positions`, the board is seen by the player who has just moved: the labels of that player's groups
 are positive, and top is to be joined to bottom.
 
-The *tied* groups are those that the top edge is bound to join. A group is tied on by two empty
-cells that both touch it and a tied group: when the mover takes one, the answer on the other joins
-them. A bridge is the commonest case. At the edges a stone may rest on a template instead: cells
-within which it reaches the edge though the mover begins. Every link uses up its empty cells. As no
-cell serves two links, a move of the mover threatens one link at most and is answered within it, so
-the whole chain holds, and if it ends at the bottom edge the win is proven. That it does not end
-there says nothing, for the search is greedy and never takes a link back.
+Two groups are *virtually connected* if they can be joined although the other side moves first. The
+empty cells that this takes are the connection's *carrier*. Two kinds are looked for: two empty
+cells that touch both groups (a bridge is the commonest case), of which one answers a move on the
+other; and edge templates, cells within which a stone reaches the edge. A chain grows from the top
+edge, one connection at a time. As no two of its connections share a cell, a move of the other side
+intrudes on one at most and is answered there. So the whole chain holds, and if it reaches the
+bottom edge, the win is proven. The search is greedy and takes nothing back: that a chain does not
+reach the bottom proves nothing.
 """
 
 from dataclasses import dataclass
@@ -24,37 +25,37 @@ from hex_ai.game.positions import NEIGHBOURS, Positions
 Steps = tuple[tuple[int, int], ...]
 
 
-def mirrored(steps: Steps) -> Steps:
+def _mirrored(steps: Steps) -> Steps:
     """The mirror image of steps (row, column) that keeps every cell in its row."""
     return tuple((row, -column - row) for row, column in steps)
 
 
-# Steps from a stone to the cells that must be empty, or the player's own, for it to reach the edge
-# two or three rows below it, although the other side begins. No cell can be spared.
+# Edge templates: steps from a stone to the cells that must be empty, or the player's own, for it to
+# reach the edge two or three rows below it, although the other side begins. All cells are needed.
 ZIGGURAT: Steps = ((0, 1), (1, -1), (1, 0), (1, 1), (2, -2), (2, -1), (2, 0), (2, 1))
 FOURTH_ROW: Steps = (
     *((0, 1), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2)),
     *((2, -3), (2, -2), (2, -1), (2, 0), (2, 1), (2, 2)),
     *((3, -4), (3, -3), (3, -2), (3, -1), (3, 0), (3, 1), (3, 2)),
 )
-TEMPLATES = (ZIGGURAT, mirrored(ZIGGURAT), FOURTH_ROW, mirrored(FOURTH_ROW))
+TEMPLATES = (ZIGGURAT, _mirrored(ZIGGURAT), FOURTH_ROW, _mirrored(FOURTH_ROW))
 
-# A corner of the rim, which is neither empty nor anybody's: what needs it never holds.
+# A corner of the rim, which is neither empty nor anybody's: a template that needs it never holds.
 NOWHERE = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is tied to the top edge so far.
+    """What is virtually connected to the top edge so far.
 
     Attributes:
-      tied: bool `[B, F]`; the top rim and all stones that it is bound to join.
-      loose: int64 `[B, F]`; names, from 1 to F + 1, of the player's other groups; elsewhere 0.
-      free: bool `[B, F]`; empty cells of the board that no link uses.
+      connected: bool `[B, F]`; the top rim and all stones connected to it.
+      others: int64 `[B, F]`; labels, from 1 to F + 1, of the player's other groups; elsewhere 0.
+      free: bool `[B, F]`; empty cells of the board in no carrier.
     """
 
-    tied: Tensor
-    loose: Tensor
+    connected: Tensor
+    others: Tensor
     free: Tensor
 
 
@@ -70,49 +71,38 @@ def opponent_has_won(positions: Positions) -> Tensor:
       read from the device, and the number of tensor operations depends on N alone.
     """
     labels = -positions.labels.mT.long().flatten(1)
-    # A greedy chain from one edge may use up what one from the other edge does not.
-    both_ways = torch.cat((labels, upside_down(labels)))
-    proven = _top_joins_bottom(both_ways, positions.size)
+    # The greedy search may fail from one edge and succeed from the other.
+    chain = chain_from_top(torch.cat((labels, rotated(labels))), positions.size)
+    proven = reaches_bottom(chain, ending_templates(chain, positions.size))
     return proven.view(2, -1).any(0) | positions.finished
 
 
-def upside_down(labels: Tensor) -> Tensor:
-    """The board turned by 180 degrees: each edge takes the label of the one opposite.
+def rotated(labels: Tensor) -> Tensor:
+    """The board rotated by 180 degrees: each edge takes the label of the one opposite.
 
     Stones take new labels too, so that a large one still stands for a low row.
     """
-    cells, turned = labels.shape[1], labels.flip(1)
-    total = torch.where(turned.abs() < cells, cells, 2 * cells + 1)
-    return turned.sign() * total - turned
-
-
-def _top_joins_bottom(labels: Tensor, size: int) -> Tensor:
-    """bool `[B]`: whether a chain from the top is found to end at the bottom.
-
-    Args:
-      labels: int64 `[B, F]`, positive for the player who joins top to bottom.
-      size: N.
-    """
-    chain = chain_from_top(labels, size)
-    return chain.tied[:, -2] | ending_templates(chain, size).any(1)
+    cells, flipped = labels.shape[1], labels.flip(1)
+    total = torch.where(flipped.abs() < cells, cells, 2 * cells + 1)
+    return flipped.sign() * total - flipped
 
 
 def chain_from_top(labels: Tensor, size: int) -> Chain:
-    """What is tied to the top edge, for labels int64 `[B, F]` of the player who joins it."""
-    tied = labels == labels.shape[1]
-    loose = labels.clamp(min=0).masked_fill(tied, 0)
-    chain = Chain(tied, loose, free_cells(labels, size))
-    chain = _tie_by_template(chain, size)
+    """The chain found from the top edge, for labels int64 `[B, F]` of the player who joins it."""
+    connected = labels == labels.shape[1]
+    others = labels.clamp(min=0).masked_fill(connected, 0)
+    chain = Chain(connected, others, free_cells(labels, size))
+    chain = _connect_by_template(chain, size)
     # More rounds than this were not seen to prove anything more.
     for _ in range(2 * size // 3 + 1):
-        before, chain = chain, _tie_by_two_cells(chain, size)
-        if _tells_at_once(labels.device) and torch.equal(chain.tied, before.tied):
+        before, chain = chain, _connect_by_two_cells(chain, size)
+        if _can_read(labels.device) and torch.equal(chain.connected, before.connected):
             break
     return chain
 
 
-def _tells_at_once(device: torch.device) -> bool:
-    """Whether a tensor can be read without a wait. To wait costs more than the rounds it saves."""
+def _can_read(device: torch.device) -> bool:
+    """Whether reading a tensor makes nobody wait: that costs more than the rounds it saves."""
     return device.type == "cpu"
 
 
@@ -122,68 +112,75 @@ def free_cells(labels: Tensor, size: int) -> Tensor:
 
 
 def ending_templates(chain: Chain, size: int) -> Tensor:
-    """bool `[B, T]`: which templates of the bottom edge end the chain there."""
+    """bool `[B, T]`: which templates connect the chain to the bottom edge."""
     stones, carriers = templates(size, chain.free.device)
-    return chain.tied.index_select(1, stones) & _all_open(chain, carriers)
+    return chain.connected.index_select(1, stones) & _all_open(chain, carriers)
 
 
-def _tie_by_template(chain: Chain, size: int) -> Chain:
-    """Ties on one group that rests on a template of the top edge, if any does.
+def reaches_bottom(chain: Chain, by_template: Tensor) -> Tensor:
+    """bool `[B]`: whether the chain is connected to the bottom edge; see `ending_templates`."""
+    return chain.connected[:, -2] | by_template.any(1)
 
-    Of several groups, it is the one with the largest name, whose name stands for a low row.
+
+def _connect_by_template(chain: Chain, size: int) -> Chain:
+    """Connects one group that has a template of the top edge, if any does.
+
+    Of several groups, it is the one with the largest label, which stands for a low row.
     """
     stones, carriers = templates(size, chain.free.device)
     last = chain.free.shape[1] - 1
-    # Half a turn of the board sends cell k to F - 1 - k.
+    # Rotating the board sends cell k to F - 1 - k.
     stones, carriers = last - stones, (last - carriers).masked_fill(carriers == NOWHERE, NOWHERE)
-    names = chain.loose.index_select(1, stones) * _all_open(chain, carriers)
-    name, chosen = names.max(1, keepdim=True)
-    used = carriers.index_select(0, chosen[:, 0]).masked_fill(name == 0, NOWHERE)
-    won = (chain.loose == name) & (name > 0)
-    return Chain(
-        chain.tied | won, chain.loose.masked_fill(won, 0), chain.free.scatter(1, used, False)
-    )
+    labels = chain.others.index_select(1, stones) * _all_open(chain, carriers)
+    label, chosen = labels.max(1, keepdim=True)
+    used = carriers.index_select(0, chosen[:, 0]).masked_fill(label == 0, NOWHERE)
+    joined = (chain.others == label) & (label > 0)
+    return _extended(chain, joined, chain.free.scatter(1, used, False))
+
+
+def _extended(chain: Chain, joined: Tensor, free: Tensor) -> Chain:
+    """The chain with the stones of `joined`, bool `[B, F]`, and these cells left free."""
+    return Chain(chain.connected | joined, chain.others.masked_fill(joined, 0), free)
 
 
 def _all_open(chain: Chain, carriers: Tensor) -> Tensor:
     """bool `[B, T]`: where all cells of carriers int64 `[T, K]` are free or the player's own."""
-    is_open = chain.free | chain.tied | (chain.loose > 0)
+    is_open = chain.free | chain.connected | (chain.others > 0)
     return is_open.index_select(1, carriers.flatten()).view(-1, *carriers.shape).all(2)
 
 
-def _tie_by_two_cells(chain: Chain, size: int) -> Chain:
-    """Ties on groups that share two free cells with tied ones.
+def _connect_by_two_cells(chain: Chain, size: int) -> Chain:
+    """Connects groups that share two free cells with connected ones.
 
-    A free cell that touches two loose groups serves the one with the larger name: the lower one.
+    A free cell that touches two other groups serves the one with the larger label: the lower one.
     """
     target = _touched_by_both(chain, size)
     cells = _cells(size, target.device) * (target > 0)
-    names = chain.free.shape[1] + 2
-    none = target.new_zeros(len(target), names)
+    labels = chain.free.shape[1] + 2
+    none = target.new_zeros(len(target), labels)
     last = none.scatter_reduce(1, target, cells, "amax")
-    first = (none + names).scatter_reduce(1, target, cells, "amin")
+    first = (none + labels).scatter_reduce(1, target, cells, "amin")
     linked = last > first
     is_end = (cells == last.gather(1, target)) | (cells == first.gather(1, target))
-    won = linked.gather(1, chain.loose)
     used = is_end & linked.gather(1, target)
-    return Chain(chain.tied | won, chain.loose.masked_fill(won, 0), chain.free & ~used)
+    return _extended(chain, linked.gather(1, chain.others), chain.free & ~used)
 
 
 def _touched_by_both(chain: Chain, size: int) -> Tensor:
-    """int64 `[B, F]`: the largest name touched by a free cell that touches a tied group; or 0."""
+    """int64 `[B, F]`: at free cells that touch the chain, the largest other label touched; or 0."""
     width = size + 2
     # The rim's own neighbours would be off the board: only the rows between are looked at.
     start, stop = width + 1, width * width - width - 1
     steps = [row * width + column for row, column in NEIGHBOURS]
-    tied = reduce(torch.logical_or, (chain.tied[:, start + k : stop + k] for k in steps))
-    name = reduce(torch.maximum, (chain.loose[:, start + k : stop + k] for k in steps))
-    middle = name * (tied & chain.free[:, start:stop])
+    near = reduce(torch.logical_or, (chain.connected[:, start + k : stop + k] for k in steps))
+    label = reduce(torch.maximum, (chain.others[:, start + k : stop + k] for k in steps))
+    middle = label * (near & chain.free[:, start:stop])
     return torch.nn.functional.pad(middle, (start, start))
 
 
 @lru_cache
 def _on_board(size: int, device: torch.device) -> Tensor:
-    """bool `[F]`: true on the bare board, false on the rim."""
+    """bool `[F]`: true on the board, false on the rim."""
     bare = torch.ones(size, size, dtype=torch.bool, device=device)
     return torch.nn.functional.pad(bare, (1, 1, 1, 1)).flatten()
 

@@ -1,8 +1,8 @@
 """The rules of Hex on a batch of positions.
 
 Axes: `B` positions of one board size `N`, with `A = N * N` moves. Every position is kept as its
-mover sees it: the mover joins the top row to the bottom row. A move therefore ends with a change of
-sides, which is a transposition of the board and a change of sign.
+mover sees it: the mover joins the top row to the bottom row. So a move ends by changing sides: the
+board is transposed and all signs change.
 
 The whole state is one tensor of group labels on a board with a rim. A label is positive for the
 mover's stones and negative for the opponent's, equal for stones of one group, and 0 on empty cells.
@@ -26,7 +26,9 @@ from hex_ai.game.records import MAX_SIZE
 NEIGHBOURS = ((-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0))
 
 # Stands for "no stone of the mover" where labels are compared; no group ever has it.
-NO_LABEL = -(2**15)
+_NO_LABEL = -(2**15)
+
+_SIGNED = (torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Positions:
         if not 1 <= size <= MAX_SIZE:
             raise SettingError(f"board size {size} is outside 1 to {MAX_SIZE}")
         if batch < 0:
-            raise SettingError(f"a batch of {batch} positions cannot be made")
+            raise SettingError(f"batch size {batch} is negative")
         labels = _empty_board(size, torch.device(device)).repeat(batch, 1, 1)
         no = torch.zeros(batch, dtype=torch.bool, device=device)
         return Positions(labels, no, no.clone())
@@ -66,8 +68,7 @@ class Positions:
           stones: signed integer `[B, N, N]` as the board lies: +1 Red, -1 Blue, 0 empty.
           blue_to_move: bool `[B]`.
 
-        The position counts as finished where the opponent has joined. Floods the board, so it is
-        for set-up and not for play.
+        The position counts as finished where the opponent has joined. Slow: for set-up, not play.
 
         Raises:
           ShapeError: not integers of -1, 0, +1 `[B, N, N]` and bool `[B]`.
@@ -75,7 +76,7 @@ class Positions:
         """
         if stones.dim() != 3 or stones.shape[1] != stones.shape[2]:
             raise ShapeError(f"stones have shape {list(stones.shape)}, want [B, N, N]")
-        if stones.dtype not in _STONES or bool(((stones < -1) | (stones > 1)).any()):
+        if stones.dtype not in _SIGNED or bool(((stones < -1) | (stones > 1)).any()):
             raise ShapeError("stones must be integers of -1, 0 and +1")
         if blue_to_move.shape != stones.shape[:1] or blue_to_move.dtype != torch.bool:
             raise ShapeError(
@@ -112,7 +113,7 @@ class Positions:
 
     @staticmethod
     def where(rows: Tensor, one: "Positions", other: "Positions") -> "Positions":
-        """The row of `one` where `rows` (bool `[B]`) says so, else of `other`."""
+        """The rows of `one` where `rows` (bool `[B]`) is true, else those of `other`."""
         return Positions(
             torch.where(rows[:, None, None], one.labels, other.labels),
             torch.where(rows, one.blue_to_move, other.blue_to_move),
@@ -206,13 +207,12 @@ class Positions:
 
         Args:
           moves: int64 `[B]`, cells as the mover sees them. They must be legal (`require_legal`
-            checks); rows of finished games keep their position whatever their move,
-            which must still be a cell.
+            checks). Finished games stay as they are, whatever their move, which must be a cell.
         """
         size, flat = self.size, self.labels.flatten(1)
         cell = _rim_index(moves, size)
         near = flat.gather(1, cell[:, None] + _offsets(size, self.device))
-        own = torch.where(near > 0, near, NO_LABEL)
+        own = torch.where(near > 0, near, _NO_LABEL)
         label = torch.maximum(own.amax(1), cell.to(torch.int16))[:, None]
         merged = reduce(torch.logical_or, (flat == own[:, k : k + 1] for k in range(6)))
         played = torch.where(merged, label, flat).scatter(1, cell[:, None], label)
@@ -229,12 +229,12 @@ class Positions:
         """Plays swap-pieces in the rows given (bool `[B]`), which must hold exactly one stone.
 
         The stone changes colour and is mirrored on the long diagonal, and the other side moves
-        next. Seen by the mover the position stays what it was; only the name of the mover changes.
+        next. As the mover sees it, the position stays the same.
         """
         return Positions(self.labels, self.blue_to_move ^ rows, self.finished)
 
     def retire(self, rows: Tensor) -> "Positions":
-        """Marks rows (bool `[B]`) as finished, so that nobody asks about them any more."""
+        """Marks rows (bool `[B]`) as finished, as after a resignation."""
         return Positions(self.labels, self.blue_to_move, self.finished | rows)
 
     def to_board_cells(self, cells: Tensor) -> Tensor:
@@ -242,56 +242,31 @@ class Positions:
 
         Its own inverse. Negative entries, which stand for "none", stay as they are.
         """
-        mirrored = cells % self.size * self.size + cells // self.size
+        transposed = cells % self.size * self.size + cells // self.size
         blue = self.blue_to_move.view(-1, *(1,) * (cells.dim() - 1))
-        return torch.where(blue & (cells >= 0), mirrored, cells)
-
-
-def joins_top_to_bottom(stones: Tensor) -> Tensor:
-    """Says, for each board, whether its stones join the first row to the last.
-
-    Args:
-      stones: bool `[B, N, N]`, row then column; true where the player has a stone.
-
-    Returns:
-      bool `[B]`. For the left-right player, pass `stones.mT`. Floods the board, one step an
-      iteration, so it is for checks and set-up; `Positions.play` keeps the answer up to date.
-    """
-    reached = torch.zeros_like(stones)
-    reached[:, 0] = stones[:, 0]
-    while True:
-        padded = torch.nn.functional.pad(reached, (1, 1, 1, 1))
-        size = stones.shape[1]
-        spread = reached.clone()
-        for row, column in NEIGHBOURS:
-            spread |= padded[:, 1 + row : 1 + row + size, 1 + column : 1 + column + size]
-        spread &= stones
-        if torch.equal(spread, reached):
-            return reached[:, -1].any(1)
-        reached = spread
+        return torch.where(blue & (cells >= 0), transposed, cells)
 
 
 def _join_groups(labels: Tensor) -> Tensor:
     """Spreads the largest label through each group: magnitudes `[B, N + 2, N + 2]`."""
     sign, magnitude = labels.sign(), labels.abs()
-    width = labels.shape[1]
+    same = [near == sign for near in _neighbours(sign)]
     while True:
-        spread = magnitude.clone()
-        for row, column in NEIGHBOURS:
-            here = (
-                slice(max(0, -row), width - max(0, row)),
-                slice(max(0, -column), width - max(0, column)),
-            )
-            there = (
-                slice(max(0, row), width - max(0, -row)),
-                slice(max(0, column), width - max(0, -column)),
-            )
-            same = sign[:, *here] == sign[:, *there]
-            near = torch.where(same, magnitude[:, *there], 0)
-            spread[:, *here] = torch.maximum(spread[:, *here], near)
+        near = (torch.where(*pair, 0) for pair in zip(same, _neighbours(magnitude), strict=True))
+        spread = reduce(torch.maximum, near, magnitude)
         if torch.equal(spread, magnitude):
             return magnitude
         magnitude = spread
+
+
+def _neighbours(cells: Tensor) -> list[Tensor]:
+    """For each of the six directions, what lies there of every cell; 0 outside."""
+    width = cells.shape[1]
+    padded = torch.nn.functional.pad(cells, (1, 1, 1, 1))
+    return [
+        padded[:, 1 + row : 1 + row + width, 1 + column : 1 + column + width]
+        for row, column in NEIGHBOURS
+    ]
 
 
 def _edge_labels(size: int) -> tuple[int, int]:
@@ -301,12 +276,8 @@ def _edge_labels(size: int) -> tuple[int, int]:
 
 
 def _rim_index(cells: Tensor, size: int) -> Tensor:
-    """Index on the flat board with the rim, for cell indices of the bare board."""
+    """Cells of the board to indices on the flat board with the rim."""
     return (cells // size + 1) * (size + 2) + cells % size + 1
-
-
-# What stones may be given as.
-_STONES = (torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @lru_cache

@@ -12,19 +12,26 @@ from torch import Tensor
 
 SCHEMA_VERSION = 1
 
-# Stands for swap-pieces among the moves of a game.
-SWAP = -1
-
-# Fills up rows of cells where there are fewer than the row is wide.
-NO_CELL = -1
-
-# Entries of the improved policy that a record keeps; the rest is kept as one number.
-POLICY_ENTRIES = 16
+# Sizes of boards in self-play, learning and matches; positions go from size 1.
+MIN_SIZE, MAX_SIZE = 3, 19
 
 RED, BLUE = 1, -1
 
-# How a game can end, by the number that a lane keeps for it.
+# Stands for swap-pieces among the moves of a game.
+SWAP = -1
+
+# Pads rows of cells where there are fewer than the row is wide.
+NO_CELL = -1
+
+# How a game can end, and those ends that come before the last stone.
 ENDS = ("join", "proven", "resign")
+STOPS = PROVEN, RESIGN = ENDS[1:]
+
+# The first ply after which a player may resign: values before it may be of an opening or a swap.
+FIRST_RESIGNATION = 3
+
+# Entries of the improved policy that a record keeps; the rest is kept as one number.
+POLICY_ENTRIES = 16
 
 Cells = NDArray[np.int16]
 Floats = NDArray[np.float32]
@@ -39,17 +46,17 @@ class GameRecord:
       board_size: N.
       moves: int16 `[P]`, cells, or `SWAP`.
       winner: `RED` or `BLUE`.
-      end: how it ended: `join`, an edge-to-edge chain on the board; `proven`, a chain that cannot
-        be cut any more; or `resign`.
+      end: how it ended: `join`, a chain of stones from edge to edge; `proven`, a chain of virtual
+        connections; or `resign`.
       network: SHA-256 of the network that played it.
       search: uint8 `[P]`; 0: the ply was not searched and all below is empty or 0; 1: it was
         searched with the run's widths.
       values: float32 `[P]`, search value of the position. At a swap: the value of not swapping.
       preferred: int16 `[P]`, the policy's favourite cell, `NO_CELL` if not searched.
-      candidate_cells: int16 `[P, W]`, best score first, filled up with `NO_CELL`.
+      candidate_cells: int16 `[P, W]`, best score first, padded with `NO_CELL`.
       candidate_priors: float32 `[P, W]`, their probability by the policy.
       candidate_values: float32 `[P, W]`, their search value.
-      policy_cells: int16 `[P, K]`, the improved policy's largest entries, largest first, filled up
+      policy_cells: int16 `[P, K]`, the improved policy's largest entries, largest first, padded
         with `NO_CELL`. Empty at a swap, which has no policy target.
       policy_probabilities: float32 `[P, K]`.
       policy_rest: float32 `[P]`, the probability of all other cells together.
@@ -78,9 +85,18 @@ class GameRecord:
 
     @property
     def agreement(self) -> tuple[int, int]:
-        """Searched moves that were the policy's favourite, and searched moves; swaps count not."""
+        """How many searched moves were the policy's favourite, of how many; swaps do not count."""
         chosen = (self.search > 0) & (self.moves != SWAP)
         return int((self.moves == self.preferred)[chosen].sum()), int(chosen.sum())
+
+    def first_resignation(self, threshold: float) -> tuple[int, int] | None:
+        """The first ply after whose move the opponent would have resigned, and the winner then."""
+        plies, before = np.arange(len(self.values)), np.roll(self.values, 1)
+        agreed = (self.values >= threshold) & (before <= -threshold) & (plies >= FIRST_RESIGNATION)
+        if not agreed.any():
+            return None
+        ply = int(agreed.argmax())
+        return ply, RED if ply % 2 == 0 else BLUE
 
 
 @dataclass(frozen=True)
@@ -116,27 +132,3 @@ class Games:
 
     def __len__(self) -> int:
         return len(self.game_ids)
-
-
-MIN_SIZE = 3
-
-
-MAX_SIZE = 19
-
-
-STOPS = PROVEN, RESIGN = ENDS[1:]
-
-
-# Values before this ply may be those of an opening or of a swap.
-FIRST_RESIGNATION = 3
-
-
-def first_resignation(game: GameRecord, threshold: float) -> tuple[int, int] | None:
-    """The first ply after whose move the opponent would have resigned, and the winner then."""
-    values, plies = game.values, np.arange(len(game.values))
-    earlier = np.roll(values, 1)
-    agreed = (values >= threshold) & (earlier <= -threshold) & (plies >= FIRST_RESIGNATION)
-    if not agreed.any():
-        return None
-    ply = int(agreed.argmax())
-    return ply, RED if ply % 2 == 0 else BLUE

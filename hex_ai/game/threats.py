@@ -2,15 +2,16 @@
 
 Axes: `B` positions of size `N`, `A = N * N` cells, `F = (N + 2)²` cells of a board with its rim.
 
-A *carrier* is a set of empty cells that a win depends on: whatever the other side has elsewhere,
-the win holds. Chains are those of `proven`. A *threat* is a move that would complete one: a cell
-that joins what is tied to the top edge to what is tied to the bottom edge, touching each or being
-two free cells away from it. The mover who has a threat wins at once. A threat of the opponent, who
-would carry it out if the mover passed, wins against every move outside its carrier.
+The *carrier* of a win is the set of empty cells that it depends on: it holds whatever the other
+side has elsewhere. Chains are those of `connections`. A *threat* is a move that would complete one:
+a cell between what is connected to the top edge and what is connected to the bottom edge, touching
+each or being two free cells away from it. The mover who has a threat wins at once. A threat of the
+opponent wins against every move outside its carrier.
 """
 
 from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +21,9 @@ from hex_ai.game.connections import (
     chain_from_top,
     ending_templates,
     free_cells,
+    reaches_bottom,
+    rotated,
     templates,
-    upside_down,
 )
 from hex_ai.game.positions import NEIGHBOURS, Positions
 
@@ -33,8 +35,8 @@ class Verdicts:
     Attributes:
       proven: int8 `[B]`: +1 the mover wins, -1 the mover loses, 0 not known.
       carriers: bool `[B, A]`, the carrier of the winner's win; nothing where it is not known.
-      must: bool `[B, A]`: where it is not known, the legal moves that no threat refutes.
-      threats: bool `[B, A]`: the cells of all the opponent's threats that `must` rests on.
+      must: bool `[B, A]`: the must-play region, which is the legal moves that no threat refutes.
+      threats: bool `[B, A]`: the cells of all the opponent's threats, on which `must` rests.
       moves: int64 `[B]`, a winning move where the mover wins, else 0.
     """
 
@@ -45,14 +47,13 @@ class Verdicts:
     moves: Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class _Wins:
+class _Wins(NamedTuple):
     """Chains and threats of one player, seen so that this player joins top to bottom.
 
     Attributes:
-      chained: bool `[B]`, no move of the other side cuts a chain from edge to edge.
+      chained: bool `[B]`, a chain goes from edge to edge.
       chain: bool `[B, F]`, its carrier.
-      threatening: bool `[B, 3]`, three ways to look for a threat.
+      threatening: bool `[B, 3]`, whether each of three searches found a threat.
       threats: bool `[B, 3, F]`, their carriers with the move.
       moves: int64 `[B, 3]`, the moves, flat with the rim.
     """
@@ -67,53 +68,46 @@ class _Wins:
 def resolve(positions: Positions) -> Verdicts:
     """Looks for chains and threats of both sides. Each answer depends on its own row alone.
 
-    Never wrong where it says who wins, or that a move loses; it says nothing where it found
-    nothing. On a GPU nothing is read from the device.
+    Where it says who wins, or that a move loses, that is proven; a win may be missed. On a GPU
+    nothing is read from the device.
     """
     size = positions.size
     mine, theirs = _both_players(positions)
     lost = theirs.chained | positions.finished
     won = (mine.chained | mine.threatening.any(1)) & ~lost
-    place, carriers = _best_win(mine)
+    move, carriers = _best_win(mine)
     missed = (theirs.threatening[:, :, None] & ~theirs.threats).any(1)
     # A finished game needs no cells any more.
-    chain = theirs.chain & ~positions.finished[:, None]
+    chain = theirs.chain & (lost & ~positions.finished)[:, None]
     return Verdicts(
         won.to(torch.int8) - lost.to(torch.int8),
-        torch.where(won[:, None], _bare(carriers, size), _turned(chain & lost[:, None], size)),
-        positions.legal_moves() & ~_turned(missed, size),
-        _turned(theirs.threats.any(1), size),
-        _bare_index(place, size).masked_fill(~won, 0),
+        torch.where(won[:, None], _bare(carriers, size), _bare_transposed(chain, size)),
+        positions.legal_moves() & ~_bare_transposed(missed, size),
+        _bare_transposed(theirs.threats.any(1), size),
+        _bare_index(move, size).masked_fill(~won, 0),
     )
 
 
 def _both_players(positions: Positions) -> tuple[_Wins, _Wins]:
     """The wins of the mover and of the opponent, each as that player sees the board."""
-    labels = positions.labels.long()
-    both = torch.cat((labels.flatten(1), -labels.mT.flatten(1)))
-    wins = _wins(both, positions.size)
-    count = len(positions)
-    parts = [(field[:count], field[count:]) for field in _fields(wins)]
-    return _Wins(*(part[0] for part in parts)), _Wins(*(part[1] for part in parts))
-
-
-def _fields(wins: _Wins) -> tuple[Tensor, ...]:
-    return wins.chained, wins.chain, wins.threatening, wins.threats, wins.moves
+    labels, count = positions.labels.long(), len(positions)
+    wins = _wins(torch.cat((labels.flatten(1), -labels.mT.flatten(1))), positions.size)
+    return _Wins(*(field[:count] for field in wins)), _Wins(*(field[count:] for field in wins))
 
 
 def _best_win(wins: _Wins) -> tuple[Tensor, Tensor]:
-    """A winning move, flat `[B]`, and its carrier `[B, F]`: the chain's, or the least threat's."""
+    """A winning move, flat `[B]`, and its carrier `[B, F]`: of the chain or the smallest threat."""
     count = wins.threats.sum(2).masked_fill(~wins.threatening, wins.threats.shape[2] + 1)
     least = count.argmin(1, keepdim=True)
     threat = wins.threats.gather(1, least[:, :, None].expand(-1, -1, wins.threats.shape[2]))[:, 0]
-    # A chain needs no move; one within it makes it tighter, so that games come to an end.
+    # A chain needs no move; one in its carrier brings the game closer to its end.
     move = torch.where(
         wins.chained, wins.chain.to(torch.int8).argmax(1), wins.moves.gather(1, least)[:, 0]
     )
     return move, torch.where(wins.chained[:, None], wins.chain, threat)
 
 
-def _turned(cells: Tensor, size: int) -> Tensor:
+def _bare_transposed(cells: Tensor, size: int) -> Tensor:
     """Without the rim and as the other side sees it: `[B, F]` to `[B, A]`."""
     return _bare(cells, size).view(-1, size, size).mT.flatten(1)
 
@@ -130,22 +124,19 @@ def _bare_index(flat: Tensor, size: int) -> Tensor:
 
 def _wins(labels: Tensor, size: int) -> _Wins:
     """Chains and threats on boards int64 `[B, F]` of the player who joins top to bottom."""
-    both_ways = torch.cat((labels, upside_down(labels)))
-    chain = chain_from_top(both_ways, size)
-    free = free_cells(both_ways, size)
+    count = len(labels)
+    both_ends = torch.cat((labels, rotated(labels)))
+    chain = chain_from_top(both_ends, size)
+    free = free_cells(both_ends, size)
     used = free & ~chain.free
     by_template = ending_templates(chain, size)
-    chained = chain.tied[:, -2] | by_template.any(1)
+    top, bottom = reaches_bottom(chain, by_template).view(2, count)
     carriers = used | (_cells_of_template(by_template, size) & free)
-    count = len(labels)
-    chain_carrier = torch.where(chained[:count, None], carriers[:count], carriers[count:].flip(1))
-    either = chained[:count] | chained[count:]
-    raw = both_ways == both_ways.shape[1]
-    return _Wins(
-        either,
-        chain_carrier & either[:, None],
-        *_threats(chain.tied, raw, used, free[:count]),
-    )
+    carrier = torch.where(top[:, None], carriers[:count], carriers[count:].flip(1))
+    chained = top | bottom
+    edges = both_ends == both_ends.shape[1]
+    threats = _threats(chain.connected, edges, used, free[:count])
+    return _Wins(chained, carrier & chained[:, None], *threats)
 
 
 def _cells_of_template(found: Tensor, size: int) -> Tensor:
@@ -160,22 +151,22 @@ def _cells_of_template(found: Tensor, size: int) -> Tensor:
 
 
 def _threats(
-    tied: Tensor, edges: Tensor, used: Tensor, free: Tensor
+    connected: Tensor, edges: Tensor, used: Tensor, free: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Looks for cells that join both ends: chain to chain, chain to edge, and edge to chain.
 
     Args:
-      tied: bool `[2 * B, F]`, chains from the top, then, on boards turned by 180 degrees, from the
-        bottom.
+      connected: bool `[2 * B, F]`, chains from the top, then, on boards rotated by 180 degrees,
+        from the bottom.
       edges: bool `[2 * B, F]`, the groups of those edges themselves.
-      used: bool `[2 * B, F]`, what the chains use up.
+      used: bool `[2 * B, F]`, the carriers of the chains.
       free: bool `[B, F]`, the empty cells.
 
     Returns:
       The last three fields of `_Wins`.
     """
     count = len(free)
-    near = _near_any(torch.cat((tied, edges)))
+    near = _near_any(torch.cat((connected, edges)))
     top, bottom = near[:count], near[count : 2 * count].flip(1)
     top_edge, bottom_edge = near[2 * count : 3 * count], near[3 * count :].flip(1)
     above, below = used[:count], used[count:].flip(1)
@@ -201,7 +192,7 @@ def _joining_cells(top: Tensor, bottom: Tensor, free: Tensor) -> tuple[Tensor, T
     top, bottom = top & free, bottom & free
     to_top, to_bottom, to_any = _count_near(torch.stack((top, bottom, top | bottom)))
     up, down = top | (to_top >= 2), bottom | (to_bottom >= 2)
-    # Two links of two cells each must not share any.
+    # Two connections of two cells each must not share any.
     apart = top | bottom | (to_any >= 4)
     score = (free & up & down & apart).to(torch.int8) * (1 + top.to(torch.int8) + bottom)
     best, cell = score.max(2)
@@ -225,6 +216,6 @@ def _count_near(cells: Tensor) -> Tensor:
 
 
 def _shifted(cells: Tensor) -> list[Tensor]:
-    """The board moved by each of the six steps; the rim is wide enough for the board's cells."""
+    """The board moved by each step to a neighbour; the rim keeps rows of the board apart."""
     width = round(cells.shape[-1] ** 0.5)
     return [cells.roll(row * width + column, -1) for row, column in NEIGHBOURS]

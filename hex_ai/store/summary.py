@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from hex_ai.game.records import RED, RESIGN, GameRecord, first_resignation
+from hex_ai.game.records import RED, RESIGN, GameRecord
 
 
 @dataclass
@@ -53,7 +53,7 @@ class RunSummary:
     def _judge(self, game: GameRecord) -> None:
         if self.resign_threshold is None or game.end == RESIGN:
             return
-        found = first_resignation(game, self.resign_threshold)
+        found = game.first_resignation(self.resign_threshold)
         # A move that ends the game leaves nobody time to resign.
         if found is not None and found[0] < len(game.moves) - 1:
             self.played_on += 1

@@ -1,4 +1,4 @@
-"""Proven wins against exact solvers.
+"""Chains of virtual connections against exact solvers.
 
 Every random test is seeded and compares exactly: none can fail by chance.
 """
@@ -14,12 +14,10 @@ from reference import BLUE, RED, TOUCHING, SlowBoard, solve
 from torch import Tensor
 
 from hex_ai.game.connections import TEMPLATES, ZIGGURAT, opponent_has_won
-from hex_ai.game.positions import Positions, joins_top_to_bottom
+from hex_ai.game.positions import Positions
 
 Share = Callable[[int, int], int]
 Cell = tuple[int, int]
-
-# What waits for the device, or has a result whose shape depends on numbers there.
 
 
 class Joining:
@@ -127,10 +125,14 @@ def mover_loses(seen: list[list[int]]) -> bool:
 
 def placed(stones: Tensor, blue_to_move: Tensor, device: torch.device) -> Positions:
     """The given boards, without those where the mover has joined already."""
-    joined = torch.where(
-        blue_to_move, joins_top_to_bottom((stones < 0).mT), joins_top_to_bottom(stones > 0)
-    )
-    return Positions.from_stones(stones[~joined].to(device), blue_to_move[~joined].to(device))
+    rows = zip(stones.tolist(), blue_to_move.tolist(), strict=True)
+    kept = [not mover_has_joined(board, blue) for board, blue in rows]
+    return Positions.from_stones(stones[kept].to(device), blue_to_move[kept].to(device))
+
+
+def mover_has_joined(board: list[list[int]], blue_to_move: bool) -> bool:
+    mover = BLUE if blue_to_move else RED
+    return SlowBoard(tuple(map(tuple, board)), mover).winner() == mover
 
 
 def random_boards(size: int, count: int, seed: int, device: torch.device) -> Positions:
@@ -243,10 +245,10 @@ def seen_by_mover(boards: list[list[list[int]]]) -> Positions:
     return placed(seen, torch.zeros(len(boards), dtype=torch.bool), torch.device("cpu"))
 
 
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("rotated", [False, True])
 @pytest.mark.parametrize("steps", TEMPLATES)
 def test_templates_prove_wherever_they_fit_on_the_board(
-    steps: tuple[Cell, ...], turned: bool
+    steps: tuple[Cell, ...], rotated: bool
 ) -> None:
     size = 9
     for column in range(size):
@@ -260,7 +262,7 @@ def test_templates_prove_wherever_they_fit_on_the_board(
                 other[low + row][column + col] = +1
                 spoilt.append(other)
         boards = [board, *spoilt]
-        if turned:
+        if rotated:
             boards = [[line[::-1] for line in one[::-1]] for one in boards]
         assert opponent_has_won(seen_by_mover(boards)).tolist() == [fits] + [False] * len(spoilt)
 
@@ -333,12 +335,12 @@ def test_no_fewer_wins_are_found_than_before(size: int, found: int, device: torc
 
 
 @pytest.mark.parametrize("size", [1, 3, 11])
-def test_nothing_is_read_where_that_takes_a_wait(
+def test_nothing_is_read_from_a_device_that_must_be_waited_for(
     size: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     positions = random_boards(size, 20, size, device)
     expected = opponent_has_won(positions)  # tables that are made once may cross over
-    monkeypatch.setattr("hex_ai.game.connections._tells_at_once", lambda device: False)
+    monkeypatch.setattr("hex_ai.game.connections._can_read", lambda device: False)
     with ReadCounter() as counter:
         found = opponent_has_won(positions)
     assert counter.reads == 0

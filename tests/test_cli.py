@@ -393,8 +393,8 @@ def test_tune_tells_what_it_found_and_where_it_is(
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     torch.manual_seed(0)
-    save_checkpoint(tmp_path / "net.pt.gz", HexNetwork(NetworkConfig(8, 1)), {})
-    tiny = ["--model", tmp_path / "net.pt.gz", "--board-size", 3]
+    save_checkpoint(tmp_path / "net.safetensors", HexNetwork(NetworkConfig(8, 1)), {})
+    tiny = ["--model", tmp_path / "net.safetensors", "--board-size", 3]
     on_cpu = ["--seconds", "0.001", "--device", "cpu"]
     ended = run("tune", *tiny, *on_cpu)
     assert ended.status == 0
@@ -405,9 +405,9 @@ def test_tune_tells_what_it_found_and_where_it_is(
 
 def test_import_makes_a_checkpoint(run: Command, tmp_path: Path) -> None:
     torch.save(ResNet18(ResNet18Config()).state_dict(), tmp_path / "old.pt")
-    ended = run("import", tmp_path / "old.pt", "--out", tmp_path / "new.pt.gz")
+    ended = run("import", tmp_path / "old.pt", "--out", tmp_path / "new.safetensors")
     assert (ended.status, ended.err) == (0, "")
-    assert ended.out.startswith(f"{tmp_path / 'new.pt.gz'}: resnet18 ")
+    assert ended.out.startswith(f"{tmp_path / 'new.safetensors'}: resnet18 ")
     (tmp_path / "bad.pt").write_bytes(b"not weights")
     refused(run("import", tmp_path / "bad.pt", "--out", tmp_path / "x.pt"), "bad.pt")
     refused(run("import", tmp_path / "no.pt", "--out", tmp_path / "x.pt"), "no.pt")

@@ -292,7 +292,7 @@ def learn(options: Options) -> Figures:
         run.send_signal(signal.SIGINT)
         run.wait(60)
     rounds = rounds_of(folder)
-    for kept in ("learn.json", "network.pt.gz"):
+    for kept in ("learn.json", "network.safetensors"):
         if options.get("keep") and (folder / kept).exists():
             Path(options["keep"], f"learn-{kept}").write_bytes((folder / kept).read_bytes())
     last = rounds[-1] if rounds else {}

@@ -1,16 +1,16 @@
 """`hex-ai htp`: the engine on standard input and output."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hex_ai.cli.options import ArchitectureModule, Device, Model, Precision, Runtime
 from hex_ai.htp.serve import serve_htp
 from hex_ai.inference.fixed_tree_search import parse_widths
 
 
 def htp(
-    model: Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")] = None,
+    model: Model = None,
     widths: Annotated[str, typer.Option(help="children kept at each level")] = "8,4",
     seconds: Annotated[
         float | None, typer.Option(help="for each move; default: by clock or widths")
@@ -20,9 +20,10 @@ def htp(
     ] = None,
     swap: Annotated[str, typer.Option(help="pieces, sides or off")] = "pieces",
     board_size: Annotated[int, typer.Option(help="1 to 19, until boardsize says another")] = 11,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
-    runtime: Annotated[str, typer.Option(help="auto, eager, graph or compiled")] = "eager",
+    device: Device = "auto",
+    architecture_module: ArchitectureModule = None,
+    precision: Precision = "auto",
+    runtime: Runtime = "eager",
 ) -> None:
     """Play by the Hex Text Protocol, for HexGui and referees."""
     serve_htp(

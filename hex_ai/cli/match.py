@@ -9,6 +9,7 @@ import typer
 from hex_ai.arena.foreign import HtpPlayer
 from hex_ai.arena.match import match as play
 from hex_ai.arena.score import Score
+from hex_ai.cli.options import ArchitectureModule, Device
 from hex_ai.cli.output import err, out
 from hex_ai.errors import SettingError
 from hex_ai.game.records import RED
@@ -31,7 +32,8 @@ def match(
     seed: Annotated[int, typer.Option(help="of openings and moves")] = 0,
     games_in_flight: Annotated[int, typer.Option(help="played side by side")] = 256,
     move_seconds: Annotated[float, typer.Option(help="of other engines, for a move")] = 60.0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
+    architecture_module: ArchitectureModule = None,
     games_file: Annotated[
         Path | None, typer.Option("--save", help="file to write the games to, in TRMPH")
     ] = None,
@@ -93,7 +95,8 @@ def ladder(
     search_widths: Annotated[str, typer.Option(help="or 'policy' for no search")] = "3,2",
     checkpoints: Annotated[int, typer.Option(help="to rate, at most")] = 12,
     seed: Annotated[int, typer.Option(help="of the openings")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
+    architecture_module: ArchitectureModule = None,
 ) -> None:
     """Rate the checkpoints of a run by matches, and draw the curve of its strength."""
     widths = () if search_widths == "policy" else parse_widths(search_widths)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from hex_ai.cli.options import ArchitectureModule, Device
 from hex_ai.cli.output import err, out
 from hex_ai.errors import SettingError
 from hex_ai.inference.fixed_tree_search import parse_widths
@@ -51,7 +52,8 @@ def learn(
     games_in_flight: Annotated[
         int | None, typer.Option(help="games that share batches; default: by device")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
+    architecture_module: ArchitectureModule = None,
 ) -> None:
     """Learn by self-play, from nothing or from a checkpoint."""
 
@@ -105,7 +107,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 def train(
     folders: Annotated[list[Path], typer.Argument(help="folders of self-play games")],
-    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
+    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .safetensors")],
     init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
     channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
     blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
@@ -113,7 +115,8 @@ def train(
     batch: Annotated[int, typer.Option(help="samples a step")] = 256,
     learning_rate: Annotated[float, typer.Option(help="at the start")] = 2e-3,
     seed: Annotated[int, typer.Option(help="of weights and batches")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
+    architecture_module: ArchitectureModule = None,
 ) -> None:
     """Train a network on stored games alone."""
     fit(
@@ -143,8 +146,9 @@ def _fit_line(report: FitReport) -> str:
 
 def import_(
     old: Annotated[Path, typer.Argument(help="weights saved elsewhere with torch.save")],
-    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .pt.gz")],
+    output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .safetensors")],
     architecture: Annotated[str, typer.Option(help="what they are weights of")] = "resnet18",
+    architecture_module: ArchitectureModule = None,
 ) -> None:
     """Turn other people's weights into a checkpoint."""
     digest = save_checkpoint(output, import_weights(old, architecture), {"imported": old.name})

@@ -42,7 +42,7 @@ LEARN_VERSION = 1
 ROW_PARTS = {"games", "samples", "evaluations", "seconds", "network"}
 
 # What the files of networks end in.
-SUFFIX = ".pt.gz"
+SUFFIX = ".safetensors"
 
 _CHECKPOINT = re.compile(r"games-([0-9]{9,})" + re.escape(SUFFIX))
 

@@ -1,6 +1,6 @@
 """The record of one self-play game, version 1, and of a folder of them.
 
-Cells are indices on the board as it lies (row * size + column), whoever moved. Values are the
+Cells are indices on the real board (row * size + column) for both players. Values are the
 mover's at that ply, in [-1, 1].
 """
 

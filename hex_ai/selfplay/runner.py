@@ -3,7 +3,7 @@
 import ctypes
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 
 import torch
@@ -15,7 +15,7 @@ from hex_ai.inference.position_collector import Collector, Evaluator, PositionCo
 from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
 from hex_ai.selfplay.settings import SelfPlaySettings
 
-# Far beyond use, but such that every count up to here fails, if at all, with a clear line.
+# Upper bounds far beyond use, below which torch fails with a clear error.
 _MOST = {"games in flight": 2**24, "workers": 1024, "batch size": 2**40}
 
 
@@ -98,9 +98,9 @@ class Runner:
         collector = PositionCollector(self.model, None if self.batched else 1)
         return self._batch(collector, iter(ids), self.games_in_flight).play()
 
-    def _batch(self, collector: Collector, ids: Iterable[int], slots: int) -> GameBatch:
+    def _batch(self, collector: Collector, ids: Iterator[int], slots: int) -> GameBatch:
         batch = GameBatch(
-            self.settings, collector, iter(ids), slots, self.device, self.network, self.watcher
+            self.settings, collector, ids, slots, self.device, self.network, self.watcher
         )
         self._batches.append(batch)
         return batch

@@ -6,7 +6,7 @@ BIN := .venv/bin
 # A test worker for each processor, and one torch thread each: more would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 
-.PHONY: setup selfplay test test-all check clean
+.PHONY: setup selfplay test test-all check docs clean
 
 setup: .venv/installed
 
@@ -32,5 +32,10 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 
+# A site with an API reference, in site/. Its tools are installed the first time.
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf site .venv build dist *.egg-info

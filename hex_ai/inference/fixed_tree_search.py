@@ -154,7 +154,6 @@ def build_search_tree_with_collection(
             real = legal.gather(1, cells)
     levels = _levels(edges, values, len(positions))
     q = -levels[0].values
-    chosen = choose_among(candidates, q, value_weight)
     return SearchTree(
         positions=positions,
         candidates=candidates,
@@ -163,7 +162,7 @@ def build_search_tree_with_collection(
         values=back_up(levels[0].values, candidates.legal, positions.finished[:, None])[:, 0],
         network_values=network_values,
         preferred=log_prior.argmax(1),
-        chosen=chosen,
+        chosen=choose_among(candidates, q, value_weight),
         improved_policy=improved_policy(log_prior, candidates, q, network_values),
     )
 

@@ -49,7 +49,7 @@ class GameBatch:
       game_ids: the ids to play, taken as slots become free; may be shared with other batches.
       slots: games in flight, at least 1.
       network: digest written into the records.
-      watcher: is told of every step.
+      watcher: is called at every step.
 
     Attributes:
       searches: positions searched so far.

@@ -50,7 +50,9 @@ class Runner:
       batch_size, max_batch_delay_ms: see `GlobalPositionCollector`.
       device: where positions live.
       network: digest written into the records.
-      watcher: is told of every step.
+
+    Attributes:
+      watcher: is called at every step of every batch.
     """
 
     def __init__(
@@ -65,7 +67,6 @@ class Runner:
         max_batch_delay_ms: float = 0.0,
         device: torch.device | str = "cpu",
         network: str = "",
-        watcher: StepWatcher | None = None,
     ) -> None:
         counts = {"games in flight": games_in_flight, "workers": workers, "batch size": batch_size}
         for name, count in counts.items():
@@ -78,7 +79,7 @@ class Runner:
         self.model, self.settings = model, settings
         self.games_in_flight, self.workers = games_in_flight, min(workers, games_in_flight)
         self.batched, self.batch_size, self.delay = batched, batch_size, max_batch_delay_ms
-        self.device, self.network, self.watcher = torch.device(device), network, watcher
+        self.device, self.network, self.watcher = torch.device(device), network, StepWatcher()
         self._batches: list[GameBatch] = []
 
     @property

@@ -27,7 +27,6 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.tuning import plan_for
 from hex_ai.network.architecture import architecture_of, config_of
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
-from hex_ai.selfplay.game_batch import StepWatcher
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.shard_writer import ShardWriter
@@ -65,7 +64,6 @@ class SelfPlayEngine:
       plan: an inference plan to use instead of what device, precision and runtime ask for.
       output_dir: folder to store games in; without it they are only yielded.
       resume: go on with the run in `output_dir`, under the inference plan recorded there.
-      watcher: is told of every step.
       settings: fields of `SelfPlaySettings`, which decide the games: `board_size=11`, `seed=7`, …
 
     Attributes:
@@ -98,7 +96,6 @@ class SelfPlayEngine:
         plan: InferencePlan | None = None,
         output_dir: str | Path | None = None,
         resume: bool = False,
-        watcher: StepWatcher | None = None,
         **settings: Any,
     ) -> None:
         self.settings = _settings(settings)
@@ -127,7 +124,6 @@ class SelfPlayEngine:
             max_batch_delay_ms=max_batch_delay_ms,
             device=plan.device,
             network=self.network["digest"],
-            watcher=watcher,
         )
         self._prepared = False
         self._start_counting()

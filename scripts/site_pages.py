@@ -36,7 +36,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         path = TOP.get(path, path)
         if not target or files.get_file_from_path(path):
             return f"[{match[1]}]({path if target else ''}{'#' if anchor else ''}{anchor})"
-        return match[1] if "/" in match[1] else f"{match[1]} (`{path}`)"
+        return match[1] if path.endswith(match[1]) else f"{match[1]} (`{path}`)"
 
     markdown = re.sub(r"\[([^\]]*)\]\((?![a-z]+:)([^)\s]+)\)", bent, markdown)
     return markdown.replace('src="docs/', 'src="')

@@ -1,6 +1,8 @@
 """What the documents show must run, and what they name must be there."""
 
+import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,15 @@ def test_readme_api_example_runs(
     exec(compile(code, "README.md", "exec"), {})
     games = [line.split() for line in capsys.readouterr().out.splitlines()[:5]]
     assert sorted(int(game_id) for game_id, _, _ in games) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_examples_import_is_there(page: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hex_ai"):
+                module = import_module(node.module or "")
+                assert all(hasattr(module, alias.name) for alias in node.names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hex_ai.network.checkpoint import default_model_path as default_model_path
     from hex_ai.network.checkpoint import load_checkpoint as load_checkpoint
     from hex_ai.network.checkpoint import save_checkpoint as save_checkpoint
+    from hex_ai.network.import_weights import import_weights as import_weights
     from hex_ai.network.resnet import HexNetwork as HexNetwork
     from hex_ai.network.resnet import NetworkConfig as NetworkConfig
     from hex_ai.puct.search import PuctSearch as PuctSearch
@@ -62,6 +63,7 @@ _MODULES = {
     "SelfPlaySettings": "selfplay.settings",
     "build_search_tree_with_collection": "inference.fixed_tree_search",
     "default_model_path": "network.checkpoint",
+    "import_weights": "network.import_weights",
     "ladder": "training.ladder",
     "learn": "training.learn",
     "load_architecture_module": "network.architecture",

@@ -32,10 +32,13 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 
-# A site with an API reference, in site/. Its tools are installed the first time.
-docs: setup
+# The site, in site/. Warnings are errors, and nothing is fetched while it is built.
+docs: .venv/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/docs-installed: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
-	$(BIN)/python -m mkdocs build --strict
+	touch $@
 
 clean:
-	rm -rf site .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info

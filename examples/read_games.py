@@ -1,6 +1,7 @@
-"""Stored games as tensors: how often each first cell won, and what the search thought of it.
+"""Stored games as tensors: how often Red wins, and how far search values come true.
 
-python examples/read_games.py FOLDER      a folder that `hex-ai selfplay --out FOLDER` has written
+hex-ai selfplay --num-games 300 --board-size 7 --out games
+python examples/read_games.py games
 """
 
 import sys
@@ -11,20 +12,21 @@ from hex_ai import load_games
 
 
 def main() -> None:
+    """Prints a few figures of the games in a folder."""
     games = load_games(sys.argv[1])
-    size, first = games.board_size, games.first_ply[:-1]
-    print(f"{len(games)} games of {size}x{size}, {len(games.moves)} plies")
-    cells, red_won = games.moves[first].long(), (games.winners == 1).double()
-    count = torch.zeros(size * size).index_add(0, cells, torch.ones(len(games)))
-    won = torch.zeros(size * size, dtype=torch.float64).index_add(0, cells, red_won)
-    for cell in count.argsort(descending=True, stable=True)[:5].tolist():
-        name = f"{chr(ord('a') + cell % size)}{cell // size + 1}"
-        print(
-            f"{name}: {int(count[cell])} games, {won[cell] / count[cell].clamp(min=1):.0%} by Red"
-        )
+    print(f"{len(games)} games on {games.board_size} × {games.board_size}")
+    print(f"Red won {(games.winners > 0).float().mean():.1%}")
+
+    # The plies of all games lie side by side; the ply and the winner of each:
+    lengths = games.first_ply.diff()
+    plies = torch.arange(len(games.moves)) - games.first_ply[:-1].repeat_interleave(lengths)
+    winners = games.winners.repeat_interleave(lengths)
+
+    # Values are the mover's, and Red moves at even plies.
+    outcomes = torch.where(plies % 2 == 0, winners, -winners)
     searched = games.search > 0
-    print(f"mean |value| of the {int(searched.sum())} searched plies:", end=" ")
-    print(f"{games.values[searched].abs().mean():.2f}")
+    error = (games.values[searched] - outcomes[searched]).abs().mean()
+    print(f"{int(searched.sum())} searched plies, mean |value - outcome| {error:.2f}")
 
 
 if __name__ == "__main__":

@@ -109,9 +109,9 @@ class Games:
       winners: int8 `[G]`, +1 Red, -1 Blue.
       ends: how each game ended.
       first_ply: int64 `[G + 1]`; game g has the plies first_ply[g] up to first_ply[g + 1].
-      moves: `[T]`; likewise search, values, preferred and policy_rest, as in `GameRecord`.
-      candidate_cells: `[T, W]`; likewise candidate_priors and candidate_values.
-      policy_cells: `[T, K]`; likewise policy_probabilities.
+      moves, search, values, preferred, policy_rest: `[T]`, as in `GameRecord`.
+      candidate_cells, candidate_priors, candidate_values: `[T, W]`, as there.
+      policy_cells, policy_probabilities: `[T, K]`, as there.
     """
 
     game_ids: Tensor

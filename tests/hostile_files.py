@@ -104,7 +104,8 @@ def parts_of(network: nn.Module, notes: dict[str, Any]) -> tuple[dict[str, Any],
         ],
         "training": notes,
     }
-    return header, b"".join(t.numpy().tobytes() for t in state.values())
+    body = b"".join(t.reshape(-1).view(torch.uint8).numpy() for t in state.values())
+    return header, body
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ def bombs(header: dict[str, Any], body: bytes) -> list[bytes]:
         bomb(MAGIC),
         bomb(MAGIC + b"\xff" * 8),
         bomb(whole),
+        gzip.compress(whole + bytes(2**28), 1),
         gzip.compress(gzip.compress(whole)),
         gzip.compress(forge(None, b"", nested + nested.replace(b"[", b"]"))),
         forge(None, b"", b'{"version":' + b"9" * 10**6 + b"}"),
@@ -246,10 +248,11 @@ def forgeries(header: dict[str, Any], body: bytes) -> dict[str, bytes]:
         "is [8, 2, -3, -3], want": with_first(shape=[8, 2, -3, -3]),
         "is [536870912], want": with_first(shape=[2**29]),
         "'stem.conv.weight' holds weights that are not finite": forge(header, nan + body[4:]),
-        "damaged: buffer length": forge(header, body)[:-33],
-        "bytes, want 1": forge(header, body + b"\0"),
-        "has 1": forge(header, body) + b"\0",
+        "is cut off": forge(header, body)[:-33],
+        "goes on after its": forge(header, body + b"\0"),
+        "goes on after its last": forge(header, body) + b"\0",
         "damaged: Expecting": forge(None, b"", b"{"),
         "damaged: Out of range": forge(None, body, spell(header).replace(b"0.25", b"1e999")),
+        "a header of 4194305 bytes": forge(None, b"", b" " * (2**22 + 1)),
         "SHA-256 is another": forge(None, body, spell(header).replace(b",", b", ")),
     }

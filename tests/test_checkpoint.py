@@ -16,6 +16,7 @@ import pytest
 import safetensors
 import torch
 from hostile_files import (
+    MAGIC,
     Odd,
     OddConfig,
     bombs,
@@ -104,6 +105,15 @@ def test_files_of_format_1_are_read_packed_or_plain(tmp_path: Path) -> None:
         assert same(loaded.network, network)
         assert (loaded.config, loaded.training) == (CONFIG, NOTES)
         assert loaded.digest == network_digest(network)
+
+
+def test_an_empty_tensor_of_format_1_is_read(tmp_path: Path) -> None:
+    register_architecture("odd", OddConfig)(Odd)
+    network = Odd(OddConfig())
+    header, body = parts_of(network, {})
+    config = {"width": 3, "drop": 0.1, "name": "odd"}
+    (tmp_path / "old").write_bytes(forge({**header, "architecture": "odd", "config": config}, body))
+    assert same(load_checkpoint(tmp_path / "old").network, network)
 
 
 def test_equal_content_gives_equal_bytes_in_every_process(tmp_path: Path) -> None:
@@ -241,6 +251,8 @@ def test_what_could_not_be_read_back_is_not_written(
     ]:
         with pytest.raises(CheckpointError, match=f"net.safetensors': .*{reason}"):
             save_checkpoint(path, network)
+    with pytest.raises(CheckpointError, match=r"has notes of \d+ bytes, the limit is 4194304"):
+        save_checkpoint(path, small_network(), {"log": "x" * 2**22})
     monkeypatch.setattr(checkpoint_module, "LIMIT", 9000)
     with pytest.raises(CheckpointError, match=r"would have \d+ bytes, the limit is 9000"):
         save_checkpoint(path, small_network())
@@ -265,7 +277,7 @@ def damaged_files(canary: Path) -> Iterator[tuple[str, bytes]]:
     yield from (
         ("packed flip", flipped(packed, pick.randrange(len(packed) * 8))) for _ in range(50)
     )
-    yield from (("plain flip", flipped(plain, pick.randrange(len(plain) * 8))) for _ in range(41))
+    yield from (("plain flip", flipped(plain, pick.randrange(len(plain) * 8))) for _ in range(39))
     yield from (("cut", packed[:-count]) for count in range(1, 9))
     yield from (("cut", packed[: pick.randrange(len(packed))]) for _ in range(12))
     yield from (("cut", plain[: pick.randrange(len(plain))]) for _ in range(20))
@@ -302,13 +314,22 @@ def test_300_damaged_files_are_refused_or_hold_the_same_bit_for_bit(tmp_path: Pa
     assert canary.exists(), "the canary cannot sing, so its silence means nothing"
 
 
+def test_every_byte_of_the_checksum_of_a_header_counts(tmp_path: Path) -> None:
+    data, path = forge(*parts_of(small_network(), NOTES)), tmp_path / "old.pt"
+    start = len(MAGIC) + 8
+    end = start + int.from_bytes(data[len(MAGIC) : start], "little")
+    for byte in range(end, end + 32):
+        path.write_bytes(flipped(data, 8 * byte + byte % 8))
+        assert "the SHA-256 of its header is another" in refusal(path, load_checkpoint)
+
+
 def test_damaged_files_of_safetensors_are_refused(tmp_path: Path) -> None:
-    """Every flip in the header, of which no byte is without meaning, and some in the tensors."""
+    """Flips all over the header, of which no byte is without meaning, and in the tensors."""
     path, pick = tmp_path / "net.safetensors", random.Random(4)
     save_checkpoint(path, small_network(), NOTES)
     whole = path.read_bytes()
     header = 8 * (8 + int.from_bytes(whole[:8], "little"))
-    bits = [*range(0, header, 5), *(pick.randrange(header, 8 * len(whole)) for _ in range(100))]
+    bits = [*range(0, header, 19), *(pick.randrange(header, 8 * len(whole)) for _ in range(100))]
     damaged = [flipped(whole, bit) for bit in bits]
     damaged += [whole[: pick.randrange(len(whole))] for _ in range(50)]
     damaged += [whole + tail for tail in (b"\0", bytes(512), whole)]
@@ -322,7 +343,7 @@ def test_damaged_files_of_safetensors_are_refused(tmp_path: Path) -> None:
     [
         ({"format": None}, "holds tensors, but no hex_ai-checkpoint"),
         ({"version": "3"}, "is of version '3'; this hex_ai reads '2'"),
-        ({"version": None}, "damaged: 'version'"),
+        ({"version": None}, "is of version None"),
         ({"architecture": "nobody"}, "no architecture 'nobody'; known: hex-resnet, resnet18"),
         ({"config": "[]"}, "[] is no dict"),
         ({"config": "{"}, "damaged: Expecting"),
@@ -331,7 +352,8 @@ def test_damaged_files_of_safetensors_are_refused(tmp_path: Path) -> None:
         ({"training": '{"games":1}'}, "its SHA-256 is another"),
         ({"training": '{"loss":NaN}'}, "Out of range float"),
         ({"sha256": "0" * 64}, "its SHA-256 is another"),
-        ({"sha256": None}, "damaged: 'sha256'"),
+        ({"sha256": None}, "metadata where 'sha256' is missing or unknown"),
+        ({"extra": "1"}, "metadata where 'extra' is missing or unknown"),
     ],
 )
 def test_metadata_that_do_not_fit_are_refused(
@@ -342,6 +364,12 @@ def test_metadata_that_do_not_fit_are_refused(
     assert same(load_checkpoint(path).network, small_network())
     path.write_bytes(forge_safetensors(small_network(), **changed))
     assert reason in refusal(path, load_checkpoint)
+
+
+def test_metadata_that_are_null_are_refused(tmp_path: Path) -> None:
+    path, raw = tmp_path / "forged.safetensors", b'{"__metadata__":null}   '
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw)
+    assert "holds tensors, but no hex_ai-checkpoint" in refusal(path, load_checkpoint)
 
 
 def test_a_bomb_takes_little_memory_and_time(tmp_path: Path) -> None:

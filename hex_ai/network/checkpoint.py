@@ -26,9 +26,10 @@ from hex_ai.errors import CheckpointError, SettingError
 from hex_ai.network.architecture import architecture, architecture_of, config_of
 from hex_ai.network.weight_files import (
     LIMIT,
+    Source,
     StrPath,
     named,
-    read_file,
+    open_source,
     require_finite,
     require_fit,
     specs,
@@ -38,9 +39,11 @@ FORMAT, VERSION = "hex_ai-checkpoint", "2"
 
 MAGIC_1 = b"hex_ai checkpoint\n"
 CHECKSUM_BYTES = 32
+# The most bytes of settings and notes, and of the header of a file of format 1: 4 MiB.
+HEADER_LIMIT = 2**22
 
+_METADATA = {"format", "version", "architecture", "config", "training", "sha256"}
 _LENGTH_BYTES = 8
-_TORCH_MAGIC = (b"PK\x03\x04", b"\x80")
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -104,6 +107,8 @@ def save_checkpoint(
         "sha256": _digest(name, config, state, training),
     }
     with named(path):
+        if (length := sum(map(len, metadata.values()))) > HEADER_LIMIT:
+            raise CheckpointError(f"has notes of {length} bytes, the limit is {HEADER_LIMIT}")
         require_fit(specs(state), specs(_skeleton(name, config).state_dict()))
         require_finite(state)
         data = _with_sorted_header(safetensors.torch.save(state, metadata))
@@ -129,16 +134,20 @@ def load_checkpoint(path: StrPath) -> Checkpoint:
       CheckpointError: anything else than a whole, undamaged checkpoint of a known architecture;
         the message names the path and the reason.
     """
-    with named(path):
-        data = read_file(path)
-        if data.startswith(_TORCH_MAGIC) and data[_LENGTH_BYTES:][:1] != b"{":
-            raise CheckpointError("is not a checkpoint: `hex-ai import` reads files of torch.save")
-        is_old = data.startswith(MAGIC_1)
+    with open_source(path) as source:
+        start = source.start(len(MAGIC_1))
+        if start == MAGIC_1:
+            read = _read_format_1
+        elif start[_LENGTH_BYTES:].startswith(b"{") and not source.is_packed:
+            read = _read_safetensors
+        else:
+            hint = ": `hex-ai import` reads files of torch.save"
+            torch_made = start.startswith((b"PK\x03\x04", b"\x80"))
+            raise CheckpointError(f"is not a checkpoint{hint if torch_made else ''}")
         try:
-            checkpoint = _checked(*(_read_format_1 if is_old else _read_safetensors)(data))
+            return _checked(*read(source))
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(f"is not a checkpoint, or is damaged: {error}") from error
-    return checkpoint
 
 
 def network_digest(network: nn.Module) -> str:
@@ -171,29 +180,35 @@ def _checked(
     return Checkpoint(network.eval(), name, config, training, _digest(name, config, state))
 
 
-def _read_safetensors(data: bytes) -> Contents:
-    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    if not data[_LENGTH_BYTES:].startswith(b"{") or length > len(data):
-        raise CheckpointError("is not a checkpoint, or is cut off")
+def _read_safetensors(source: Source) -> Contents:
+    data = bytes(source.rest())
     try:
         state = safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"is damaged: {error}") from error
-    header = json.loads(data[_LENGTH_BYTES:][:length])
-    about = header.get("__metadata__", {})
+    end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
+    about = json.loads(data[_LENGTH_BYTES:end]).get("__metadata__") or {}
     if about.get("format") != FORMAT:
-        raise CheckpointError(f"holds tensors, but no {FORMAT}; `hex-ai import` may read it")
-    if about["version"] != VERSION:
-        raise CheckpointError(f"is of version {about['version']!r}; this hex_ai reads {VERSION!r}")
+        raise CheckpointError(f"holds tensors, but no {FORMAT}")
+    if about.get("version") != VERSION:
+        version = about.get("version")
+        raise CheckpointError(f"is of version {version!r}; this hex_ai reads {VERSION!r}")
+    if odd := sorted(about.keys() ^ _METADATA):
+        raise CheckpointError(f"has metadata where {odd[0]!r} is missing or unknown")
     config, training = (_dict(json.loads(about[key])) for key in ("config", "training"))
     return about["architecture"], config, training, state, about["sha256"]
 
 
-def _read_format_1(data: bytes) -> Contents:
+def _read_format_1(source: Source) -> Contents:
     """Magic, header length, header (JSON), its SHA-256, the tensors' bytes, SHA-256 of it all."""
-    start = len(MAGIC_1) + _LENGTH_BYTES
-    length = int.from_bytes(data[len(MAGIC_1) : start], "little")
-    header = json.loads(data[start : start + length])
+    start = source.take(len(MAGIC_1) + _LENGTH_BYTES)
+    length = int.from_bytes(start[len(MAGIC_1) :], "little")
+    if length > HEADER_LIMIT:
+        raise CheckpointError(f"has a header of {length} bytes, the limit is {HEADER_LIMIT}")
+    raw = source.take(length)
+    if source.take(CHECKSUM_BYTES) != hashlib.sha256(start + raw).digest():
+        raise CheckpointError("is damaged: the SHA-256 of its header is another")
+    header = json.loads(raw)
     if header["version"] != 1:
         raise CheckpointError(f"is of version {header['version']!r}, which nobody reads")
     table = {
@@ -201,14 +216,17 @@ def _read_format_1(data: bytes) -> Contents:
     }
     name, config, training = header["architecture"], _dict(header["config"]), header["training"]
     require_fit(table, specs(_skeleton(name, config).state_dict()))
-    place, state = start + length + CHECKSUM_BYTES, {}
-    for key, (dtype, shape) in table.items():
-        raw = bytearray(data[place : place + math.prod(shape) * dtype.itemsize])
-        state[key] = torch.frombuffer(raw, dtype=dtype).reshape(shape)
-        place += len(raw)
-    if len(data) != place + CHECKSUM_BYTES:
-        raise CheckpointError(f"has {len(data)} bytes, want {place + CHECKSUM_BYTES}")
-    return name, config, _dict(training), state, data[place:].hex()
+    state = {key: _read_tensor(source, *spec) for key, spec in table.items()}
+    checksum = source.take(CHECKSUM_BYTES).hex()
+    if source.start(1):
+        raise CheckpointError("goes on after its last checksum")
+    return name, config, _dict(training), state, checksum
+
+
+def _read_tensor(source: Source, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    raw = source.take(math.prod(shape) * dtype.itemsize)
+    # An empty buffer is none to torch.
+    return torch.frombuffer(raw or bytearray(8), dtype=dtype)[: math.prod(shape)].reshape(shape)
 
 
 def _dict(value: Any) -> dict[str, Any]:

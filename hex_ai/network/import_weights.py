@@ -23,9 +23,9 @@ from hex_ai.errors import CheckpointError
 from hex_ai.network.architecture import architecture
 from hex_ai.network.weight_files import (
     LIMIT,
+    PIECE,
     StrPath,
-    named,
-    read_file,
+    open_source,
     require_finite,
     require_fit,
     specs,
@@ -77,8 +77,13 @@ def import_weights(path: StrPath, architecture_name: str) -> nn.Module:
     """
     network = architecture(architecture_name).network({})
     wanted = network.state_dict()
-    with named(path):
-        given = _without_wrappers(_state_in(_unpickled(read_file(path))))
+    with open_source(path) as source:
+        while piece := source.start(PIECE):
+            source.take(len(piece))  # A bomb is found here, before any of it is kept.
+    with open_source(path) as source:
+        given = _without_wrappers(_state_in(_unpickled(source.rest())))
+        if not given:
+            raise CheckpointError(f"holds no weights, neither on top nor in {_STATE_KEYS}")
         for theirs, ours in getattr(network, "other_names", {}).items():
             given = _renamed(given, theirs, ours)
         state = {name: _like(wanted.get(name), name, given[name]) for name in given}
@@ -90,11 +95,13 @@ def import_weights(path: StrPath, architecture_name: str) -> nn.Module:
     return network.eval()
 
 
-def _unpickled(data: bytes) -> Any:
+def _unpickled(data: bytearray) -> Any:
     """The plain data in a file of `torch.save`."""
     try:
         if zipfile.is_zipfile(BytesIO(data)):
-            _require_room(zipfile.ZipFile(BytesIO(data)))
+            records = zipfile.ZipFile(BytesIO(data)).infolist()
+            if (size := sum(record.file_size for record in records)) > LIMIT:
+                raise CheckpointError(f"holds {size} bytes, the limit is {LIMIT}")
         with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
             warnings.simplefilter("ignore")  # Nobody here can change what they are about.
             return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
@@ -106,27 +113,14 @@ def _unpickled(data: bytes) -> Any:
         raise CheckpointError(reason) from error
 
 
-def _require_room(archive: zipfile.ZipFile) -> None:
-    size = sum(record.file_size for record in archive.infolist())
-    if size > LIMIT:
-        raise CheckpointError(f"holds {size} bytes, the limit is {LIMIT}")
-
-
-def _state_in(content: Any) -> State:
+def _state_in(content: Any, depth: int = _NESTING) -> State:
     """The state dict in what was unpickled: under a usual name, or the tensors on top."""
-    found = _find_state(content, _NESTING)
-    if not found:
-        raise CheckpointError(f"holds no weights, neither on top nor in {', '.join(_STATE_KEYS)}")
-    return found
-
-
-def _find_state(content: Any, depth: int) -> State:
     if not isinstance(content, dict) or depth == 0:
         return {}
     # Not content.items(): an unpickled dict may carry an attribute that hides the method.
     items = dict(dict.items(content))
     for key in _STATE_KEYS:
-        if inner := _find_state(items.get(key), depth - 1):
+        if inner := _state_in(items.get(key), depth - 1):
             return inner
     return {
         name: value
@@ -137,7 +131,7 @@ def _find_state(content: Any, depth: int) -> State:
 
 def _without_wrappers(state: State) -> State:
     for wrapper in _WRAPPERS:
-        if all(name.startswith(wrapper) for name in state):
+        if state and all(name.startswith(wrapper) for name in state):
             return _without_wrappers({name[len(wrapper) :]: state[name] for name in state})
     return state
 

@@ -9,7 +9,7 @@ import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import BytesIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -42,41 +42,74 @@ def named(path: StrPath) -> Iterator[None]:
         raise CheckpointError(f"{os.fspath(path)!r}: {error.strerror or error}") from error
 
 
-def read_file(path: StrPath) -> bytes:
-    """The bytes of a file of weights, unpacked if its first bytes are those of gzip.
+class Source:
+    """The bytes of an open file in order, unpacked if its first bytes are those of gzip.
+
+    Memory grows as the bytes come, so a false count or a gzip bomb costs little.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.is_packed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        file.seek(0)
+        self._pieces = _unpacked(file) if self.is_packed else iter(lambda: file.read(PIECE), b"")
+        self._waiting = bytearray()
+        self._come = 0
+
+    def start(self, count: int) -> bytearray:
+        """The next bytes, up to `count`, which stay to be taken.
+
+        Raises:
+          CheckpointError: a damaged gzip stream, or more than `LIMIT` bytes.
+        """
+        while len(self._waiting) < count and (piece := next(self._pieces, b"")):
+            self._waiting += piece
+            self._come += len(piece)
+            if self._come > LIMIT:
+                raise CheckpointError(f"holds more than {LIMIT} bytes")
+        return self._waiting[:count]
+
+    def take(self, count: int) -> bytearray:
+        """The next `count` bytes. Raises `CheckpointError` if there are fewer."""
+        taken = self.start(count)
+        if len(taken) < count:
+            raise CheckpointError(f"is cut off after {self._come} bytes")
+        del self._waiting[:count]
+        return taken
+
+    def rest(self) -> bytearray:
+        """All that is left."""
+        rest = self.start(LIMIT + 1)
+        self._waiting.clear()
+        return rest
+
+
+@contextmanager
+def open_source(path: StrPath) -> Iterator[Source]:
+    """The file's `Source`; what goes wrong while it is open is told in one line with the path.
 
     Raises:
-      OSError: it cannot be read.
-      CheckpointError: not a file, larger than `LIMIT`, or a damaged gzip stream.
+      CheckpointError: not a file, not readable, or larger than `LIMIT`.
     """
-    try:
-        status = os.stat(path)
-    except ValueError as error:
-        raise CheckpointError(f"is not a path: {error}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError("is not a file")
-    if status.st_size > LIMIT:
-        raise CheckpointError(f"has {status.st_size} bytes, the limit is {LIMIT}")
-    with open(path, "rb") as file:
-        data = file.read()
-    return _unpacked(data) if data.startswith(_GZIP_MAGIC) else data
+    with named(path):
+        try:
+            status = os.stat(path)
+        except ValueError as error:
+            raise CheckpointError(f"is not a path: {error}") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError("is not a file")
+        if status.st_size > LIMIT:
+            raise CheckpointError(f"has {status.st_size} bytes, the limit is {LIMIT}")
+        with open(path, "rb") as file:
+            yield Source(file)
 
 
-def _unpacked(data: bytes) -> bytes:
-    size = 0
-    for piece in _pieces(data):  # none is kept before their sum is known
-        size += len(piece)
-        if size > LIMIT:
-            raise CheckpointError(f"holds more than {LIMIT} bytes")
-    return b"".join(_pieces(data))
-
-
-def _pieces(packed: bytes) -> Iterator[bytes]:
+def _unpacked(file: BinaryIO) -> Iterator[bytes]:
     # Not the gzip module, which reads on into whatever follows the stream.
-    inflate, file = zlib.decompressobj(zlib.MAX_WBITS + 16), BytesIO(packed)
+    inflate = zlib.decompressobj(zlib.MAX_WBITS + 16)
     try:
-        while not inflate.eof and (waiting := inflate.unconsumed_tail or file.read(PIECE // 16)):
-            yield inflate.decompress(waiting, PIECE)
+        while not inflate.eof and (packed := inflate.unconsumed_tail or file.read(PIECE)):
+            if piece := inflate.decompress(packed, PIECE):
+                yield piece
     except zlib.error as error:
         raise CheckpointError(f"is a damaged gzip stream: {error}") from error
     if not inflate.eof or inflate.unused_data or file.read(1):

@@ -143,6 +143,13 @@ def test_old_weights_under_other_names_answer_as_before(tmp_path: Path) -> None:
     require_same_answers(import_weights(path, "resnet18"), old)
 
 
+def test_a_layer_under_two_names_is_refused(tmp_path: Path) -> None:
+    state = OldNet().state_dict()
+    path = write(tmp_path / "old.pt", {**state, "conv1.weight": state["input_conv.weight"] + 1})
+    message = refusal(path, lambda path: import_weights(path, "resnet18"))
+    assert "holds the tensor 'conv1.weight' under two names" in message
+
+
 def default_network() -> HexNetwork:
     return scrambled(HexNetwork(NetworkConfig()), 4)
 
@@ -198,6 +205,7 @@ def test_an_import_that_does_not_fit_is_refused_with_the_layer(tmp_path: Path) -
         ({**state, "extra.weight": stem}, "holds the tensor 'extra.weight'"),
         ({**state, "stem.conv.bias": torch.ones(3)}, "holds the tensor 'stem.conv.bias'"),
         ({**state, "stem.conv.weight": stem.mT[:1]}, "is [1, 2, 3, 3], want [64, 2, 3, 3]"),
+        ({**state, "stem.conv.weight": torch.ones(1).half().expand(2**44)}, "is [17592186044416]"),
         ({**state, "stem.conv.weight": stem.int()}, "is torch.int32, want torch.float32"),
         ({**state, "stem.conv.weight": stem.to(torch.complex64)}, "is torch.complex64, want"),
         ({**state, "stem.conv.weight": stem * torch.inf}, "holds weights that are not finite"),

@@ -6,7 +6,7 @@ BIN := .venv/bin
 # A test worker for each processor, and one torch thread each: more would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 
-.PHONY: setup selfplay test test-all check clean
+.PHONY: setup selfplay test test-all check docs clean
 
 setup: .venv/installed
 
@@ -32,5 +32,13 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layers.py
 
+# The site, in site/. Warnings are errors, and nothing is fetched while it is built.
+docs: .venv/docs-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+.venv/docs-installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from hex_ai.errors import CheckpointError, SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.network import architecture as network_module
+from hex_ai.network import import_weights as import_module
 from hex_ai.network import weight_files
 from hex_ai.network.architecture import register_architecture
 from hex_ai.network.checkpoint import load_checkpoint, save_checkpoint
@@ -142,6 +143,13 @@ def test_old_weights_under_other_names_answer_as_before(tmp_path: Path) -> None:
     require_same_answers(import_weights(path, "resnet18"), old)
 
 
+def test_a_layer_under_two_names_is_refused(tmp_path: Path) -> None:
+    state = OldNet().state_dict()
+    path = write(tmp_path / "old.pt", {**state, "conv1.weight": state["input_conv.weight"] + 1})
+    message = refusal(path, lambda path: import_weights(path, "resnet18"))
+    assert "holds the tensor 'conv1.weight' under two names" in message
+
+
 def default_network() -> HexNetwork:
     return scrambled(HexNetwork(NetworkConfig()), 4)
 
@@ -197,6 +205,7 @@ def test_an_import_that_does_not_fit_is_refused_with_the_layer(tmp_path: Path) -
         ({**state, "extra.weight": stem}, "holds the tensor 'extra.weight'"),
         ({**state, "stem.conv.bias": torch.ones(3)}, "holds the tensor 'stem.conv.bias'"),
         ({**state, "stem.conv.weight": stem.mT[:1]}, "is [1, 2, 3, 3], want [64, 2, 3, 3]"),
+        ({**state, "stem.conv.weight": torch.ones(1).half().expand(2**44)}, "is [17592186044416]"),
         ({**state, "stem.conv.weight": stem.int()}, "is torch.int32, want torch.float32"),
         ({**state, "stem.conv.weight": stem.to(torch.complex64)}, "is torch.complex64, want"),
         ({**state, "stem.conv.weight": stem * torch.inf}, "holds weights that are not finite"),
@@ -257,10 +266,13 @@ def test_bombs_are_not_kept_by_the_import(tmp_path: Path, monkeypatch: pytest.Mo
     tracemalloc.stop()
 
 
-def test_a_torch_file_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_torch_file_that_unpacks_to_more_than_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module, "LIMIT", 2**24)
     plain, packed = write(tmp_path / "plain.pt", {"x": torch.zeros(10**6)}), tmp_path / "packed.pt"
     with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
-            new.writestr(name, old.read(name) * (300 if name.endswith("data/0") else 1))
+            new.writestr(name, old.read(name) * (5 if name.endswith("data/0") else 1))
     assert packed.stat().st_size < 2**21
-    assert "bytes, the limit is 1073741824" in refusal(packed, import_small)
+    assert "bytes, the limit is 16777216" in refusal(packed, import_small)

@@ -17,6 +17,7 @@ from hex_ai.inference.move_choice import (
     Candidates,
     choose_among,
     choose_candidates,
+    fairest_move,
     improved_policy,
     log_priors,
     top_moves,
@@ -25,7 +26,6 @@ from hex_ai.keyed_random import gumbel_noise, random_bits, uniform_noise
 from hex_ai.selfplay.openings import (
     OPENINGS,
     check_opening,
-    fairest_move,
     random_cells,
     random_plies,
     scheduled_temperature,
@@ -255,7 +255,7 @@ def test_choice_agrees_with_naive_sorting(
     weights = torch.tensor([math.inf, 0.0, 1.5, 100.0], dtype=torch.float64, device=device)
     weight = weights.repeat(15) if unlike else weights[:1].expand(60)
     chosen = choose_among(candidates, q, weight).tolist()
-    for row, place in enumerate(chosen):
+    for row, cell in enumerate(chosen):
         ranked = by_prior(prior[row].tolist())
         cells, scores, values = (
             part[row].tolist() for part in (candidates.cells, candidates.scores, q)
@@ -266,7 +266,7 @@ def test_choice_agrees_with_naive_sorting(
             return float(values[k] if math.isinf(c) else scores[k] + c * values[k])  # noqa: B023
 
         legal = [k for k in range(width) if cells[k] in ranked]
-        assert place == min(legal, key=lambda k: (-total(k), ranked.index(cells[k])))
+        assert cell == cells[min(legal, key=lambda k: (-total(k), ranked.index(cells[k])))]
 
 
 @pytest.mark.parametrize(("moves", "width"), CASES)

@@ -248,6 +248,19 @@ def test_a_file_of_ones_own_registers_its_architecture(tmp_path: Path) -> None:
     assert architecture("own").network({"width": 5}).config.width == 5
 
 
+@pytest.mark.usefixtures("forgotten")
+def test_a_file_may_register_a_class_that_it_imports(tmp_path: Path) -> None:
+    path = tmp_path / "my_net.py"
+    path.write_text(
+        "from hex_ai.network.architecture import register_architecture\n"
+        "from hex_ai.network.resnet import HexNetwork, NetworkConfig\n"
+        "register_architecture('imported', NetworkConfig)(HexNetwork)\n"
+    )
+    for _ in range(2):
+        load_architecture_module(path)
+    assert architecture("imported").build is HexNetwork
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -255,6 +268,8 @@ def test_a_file_of_ones_own_registers_its_architecture(tmp_path: Path) -> None:
         ("x = 1", "registers no architecture"),
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("def", "SyntaxError: "),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
     ],
 )
 @pytest.mark.usefixtures("forgotten")

@@ -114,4 +114,4 @@ def test_what_cannot_be_compiled_is_not_measured_as_if(monkeypatch: pytest.Monke
     ],
 )
 def test_larger_batches_must_be_worth_it(rates: dict[int, float], shapes: tuple[int, ...]) -> None:
-    assert tuning._worthwhile(rates) == shapes
+    assert tuning._shapes_worth_padding(rates) == shapes

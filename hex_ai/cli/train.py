@@ -14,7 +14,7 @@ from hex_ai.network.checkpoint import save_checkpoint
 from hex_ai.network.import_weights import import_weights
 from hex_ai.training.fitting import FitReport
 from hex_ai.training.fitting import train as fit
-from hex_ai.training.learn import learn as learn_
+from hex_ai.training.learn import learn as run_learning
 from hex_ai.training.learner import Round
 from hex_ai.training.schedule import LearnSettings
 from hex_ai.training.start import NEW_NETWORK
@@ -63,7 +63,7 @@ def learn(
 
     try:
         with err.status("playing") as status:
-            learnt = learn_(
+            learnt = run_learning(
                 output,
                 board_sizes=None if board_sizes is None else numbers(board_sizes),
                 hours=hours,

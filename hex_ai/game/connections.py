@@ -102,7 +102,7 @@ def chain_from_top(labels: Tensor, size: int) -> Chain:
 
 
 def _can_read(device: torch.device) -> bool:
-    """Whether reading a tensor makes nobody wait: that costs more than the rounds it saves."""
+    """Whether a tensor can be read without waiting, which would cost more than it saves."""
     return device.type == "cpu"
 
 

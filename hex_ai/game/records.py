@@ -1,6 +1,6 @@
 """The record of one self-play game, version 1, and of a folder of them.
 
-Cells are indices on the board as it lies (row * size + column), whoever moved. Values are the
+Cells are indices on the real board (row * size + column) for both players. Values are the
 mover's at that ply, in [-1, 1].
 """
 
@@ -109,9 +109,9 @@ class Games:
       winners: int8 `[G]`, +1 Red, -1 Blue.
       ends: how each game ended.
       first_ply: int64 `[G + 1]`; game g has the plies first_ply[g] up to first_ply[g + 1].
-      moves, search, values, preferred, candidate_cells, candidate_priors, candidate_values,
-      policy_cells, policy_probabilities, policy_rest: `[T]`, `[T, W]` and `[T, K]`, as in
-        `GameRecord`.
+      moves, search, values, preferred, policy_rest: `[T]`, as in `GameRecord`.
+      candidate_cells, candidate_priors, candidate_values: `[T, W]`, as there.
+      policy_cells, policy_probabilities: `[T, K]`, as there.
     """
 
     game_ids: Tensor

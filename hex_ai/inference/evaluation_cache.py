@@ -25,7 +25,7 @@ class Oriented:
     A position rotated by 180° is the same position: both players still join the same edges.
 
     Attributes:
-      planes: uint8 `[B, 2, N + 2, N + 2]`, as a network shall see them.
+      planes: uint8 `[B, 2, N + 2, N + 2]`, the input of a network.
       rotated: bool `[B]`.
       keys: int64 `[B]`, additive hash.
       checks: int64 `[B]`, a second one.
@@ -75,7 +75,7 @@ class EvaluationCache:
       device: where the table and every lookup live.
 
     Raises:
-      SettingError: there is not so much memory.
+      SettingError: not enough memory.
     """
 
     def __init__(self, capacity: int, moves: int, device: torch.device) -> None:

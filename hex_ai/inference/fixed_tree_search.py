@@ -1,8 +1,8 @@
 """The fixed-width policy/value tree search, for any number of games at once.
 
-At widths (w1, …, wd) the w1 best-scored moves of the root are looked at, for each of them the w2
-best replies by policy, and so on; the network's values of the leaves are backed up by negamax. All
-games of a call share their batches, one a level: evaluate, pick, expand; at the end, back up.
+At widths (w1, …, wd) the w1 best-scored moves of the root are expanded, then the w2 best replies to
+each by policy, and so on; the network's values of the leaves are backed up by negamax. All games of
+a call share their batches, one a level: evaluate, pick, expand; at the end, back up.
 
 Axes: `G` games, `A = N * N` moves, `K` nodes of a level (the product of its widths), `W` = w1.
 """
@@ -124,10 +124,9 @@ def build_search_tree_with_collection(
     noise: Tensor | None = None,
     value_weight: float | Tensor = math.inf,
 ) -> SearchTree:
-    """Searches `G` ≥ 1 unfinished positions at once, one batch a level.
+    """Searches from `G` ≥ 1 unfinished positions at once, one batch a level.
 
     Args:
-      positions: the roots.
       widths: children kept per node at each level; a width beyond A counts as A.
       temperature: of the candidates' Gumbel noise, a number or `[G]`; 0 means none.
       collector: evaluates the nodes.
@@ -135,8 +134,7 @@ def build_search_tree_with_collection(
       value_weight: c of score + c * q, a number or `[G]`; infinity is pure minimax.
 
     Raises:
-      SettingError, ShapeError: arguments that a search cannot start from, on a CPU; nothing is
-        read from another device, so tensors there are not checked.
+      SettingError, ShapeError: invalid arguments; tensors on a GPU are not read, so not checked.
     """
     widths = [min(width, positions.moves) for width in check_widths(widths)]
     temperature, value_weight = (_per_game(x, positions) for x in (temperature, value_weight))
@@ -156,7 +154,6 @@ def build_search_tree_with_collection(
             real = legal.gather(1, cells)
     levels = _levels(edges, values, len(positions))
     q = -levels[0].values
-    place = choose_among(candidates, q, value_weight)[:, None]
     return SearchTree(
         positions=positions,
         candidates=candidates,
@@ -165,7 +162,7 @@ def build_search_tree_with_collection(
         values=back_up(levels[0].values, candidates.legal, positions.finished[:, None])[:, 0],
         network_values=network_values,
         preferred=log_prior.argmax(1),
-        chosen=candidates.cells.gather(1, place)[:, 0],
+        chosen=choose_among(candidates, q, value_weight),
         improved_policy=improved_policy(log_prior, candidates, q, network_values),
     )
 
@@ -176,8 +173,8 @@ def expand(positions: Positions, cells: Tensor, legal: Tensor) -> Positions:
     Args:
       positions: `R` nodes.
       cells: int64 `[R, w]`, a move for each child.
-      legal: bool `[R, w]`; children by moves that are not legal come out finished, so that nobody
-        asks about them.
+      legal: bool `[R, w]`; children by moves that are not legal come out finished, so they are not
+        evaluated.
     """
     parents = torch.arange(len(positions), device=cells.device).repeat_interleave(cells.shape[1])
     return positions[parents].play(cells.flatten()).retire(~legal.flatten())

@@ -115,10 +115,9 @@ class GlobalPositionCollector(Collector):
         for ask in asks:
             if ask.error:
                 raise ask.error
-        answers = [ask.answer for ask in asks if ask.answer is not None]
-        if len(answers) < len(asks):
-            raise CollectorError(str(self._ended)) from self._cause
-        return answers
+            if ask.answer is None:
+                raise CollectorError(str(self._ended)) from self._cause
+        return [ask.answer for ask in asks if ask.answer]
 
     def _serve(self) -> None:
         """The inference thread: evaluates batches until the collector ends."""

@@ -14,7 +14,8 @@ class InferenceStats:
     """Counts since the start, in rows unless said otherwise.
 
     Every request is a hit in the cache, a duplicate of another row of its batch, or an evaluation.
-    Positions of finished games are no requests, and where the network is shown one it is padding.
+    Positions of finished games are not counted as requests; where the network sees one, it is
+    padding.
     """
 
     requests: int = 0

@@ -15,6 +15,7 @@ import math
 import time
 from collections import deque
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ MOST_AHEAD = 4
 
 
 class ModelInference:
-    """Evaluates batches of positions with one network, as an inference plan has it.
+    """Evaluates batches of positions with one network, as an inference plan says.
 
     Args:
       network: see `hex_ai.network.architecture`. It is taken over: put into evaluation mode, its
@@ -87,7 +88,7 @@ class ModelInference:
         """Runs every shape of the plan once for boards of `size`, and freezes the plan.
 
         Compiles or records the network; where that fails, it runs eager from then on, with a
-        warning. Drops shapes that give a position other bits than the largest one gives. Returns
+        warning. Drops shapes whose results differ in any bit from those of the largest. Returns
         the plan that is then in force.
         """
         try:
@@ -122,13 +123,13 @@ class ModelInference:
         """Evaluates positions of one size.
 
         Args:
-          positions: `B` ≥ 1 positions on the plan's device. Finished ones are no requests: they get
-            zero logits and the value -1, for their mover has lost.
+          positions: `B` ≥ 1 positions on the plan's device. Finished ones are not counted as
+            requests: they get zero logits and the value -1, for their mover has lost.
 
         Returns:
           policy_logits float32 `[B, A]`, raw and unmasked, cells as the mover sees them, and
           values float32 `[B]`, the mover's view. Row i answers position i. A row for which the
-          network gave what cannot be an evaluation is NaN; `check` tells.
+          network gave an invalid evaluation is NaN; `check` tells.
 
         Raises:
           NetworkError: the network failed or ran out of memory. What `check` would say of an
@@ -153,7 +154,7 @@ class ModelInference:
         return logits.masked_fill(finished[:, None], 0.0), values.masked_fill(finished, -1.0)
 
     def check(self) -> None:
-        """Reads from the device whether all evaluations so far were sound; once not is for ever.
+        """Reads from the device whether all evaluations so far were sound.
 
         Raises:
           NetworkError: a policy that is not finite, or a value outside ±1.
@@ -243,7 +244,7 @@ class ModelInference:
         return known, *self._cache.read(slots)
 
     def _rows_to_evaluate(self, missing: Tensor) -> Tensor | slice:
-        """The rows marked in bool `[B]`, ascending: the one thing the host must wait for.
+        """The rows marked in bool `[B]`, ascending: the only read from the device.
 
         Where nothing is saved, all rows on a GPU: few are finished, but in wide and late searches.
         """
@@ -273,7 +274,7 @@ class ModelInference:
             try:
                 answer = self._forward(self._padded(planes[rows], shape))
                 _copy_answer(answer, shape, logits[rows], values[rows])
-            except Exception as error:  # noqa: BLE001 - passes on all but lack of memory
+            except Exception as error:  # noqa: BLE001 - raised again unless out of memory
                 shapes = self._smaller_shapes(shape, error)
                 continue
             self._network_calls += 1
@@ -308,7 +309,7 @@ class ModelInference:
         return self._inputs[wanted]
 
     def _smaller_shapes(self, failed: int, error: Exception) -> tuple[int, ...]:
-        """Gives up the shapes from `failed` on, after the network ran out of memory there.
+        """Drops the shapes of `failed` rows or more, after the network ran out of memory.
 
         Raises:
           NetworkError: there is no smaller shape, or the network failed for another reason.
@@ -342,7 +343,7 @@ def _copy_answer(answer: tuple[Tensor, Tensor], shape: int, logits: Tensor, valu
 def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:
     """The shape for the next call when `rows` wait: none is padded by more than a quarter, but for
     what is left at the end, which takes the smallest shape that holds it."""
-    for shape, larger in zip(shapes, (*shapes[1:], None), strict=True):
-        if rows <= shape or larger is None or rows < 0.75 * larger:
+    for shape, larger in pairwise(shapes):
+        if rows <= shape or rows < 0.75 * larger:
             return shape
-    raise AssertionError("unreachable: the largest shape takes any number of rows")
+    return shapes[-1]

@@ -76,7 +76,7 @@ def top_moves(logits: Tensor, legal: Tensor, width: int) -> Tensor:
 
 
 def choose_among(candidates: Candidates, q: Tensor, value_weight: Tensor) -> Tensor:
-    """int64 `[G]`: the place in the row of the candidate with the largest s + c * q.
+    """int64 `[G]`: the candidate with the largest s + c * q.
 
     Args:
       candidates: see `Candidates`; every row has at least one legal move.
@@ -86,8 +86,19 @@ def choose_among(candidates: Candidates, q: Tensor, value_weight: Tensor) -> Ten
     pure = torch.isinf(value_weight)[:, None]
     weighted = candidates.scores + value_weight[:, None].masked_fill(pure, 0.0) * q
     total = torch.where(pure, q.double(), weighted).masked_fill(~candidates.legal, -math.inf)
-    best = total == total.amax(1, keepdim=True)
-    return candidates.ranks.masked_fill(~best, torch.iinfo(torch.int64).max).argmin(1)
+    return _best_ranked(candidates, total == total.amax(1, keepdim=True))
+
+
+def fairest_move(candidates: Candidates, q: Tensor) -> Tensor:
+    """int64 `[G]`: the candidate whose value (`q` float `[G, W]`) is nearest 0."""
+    distance = q.abs().masked_fill(~candidates.legal, math.inf)
+    return _best_ranked(candidates, distance == distance.amin(1, keepdim=True))
+
+
+def _best_ranked(candidates: Candidates, equal: Tensor) -> Tensor:
+    """int64 `[G]`: of the candidates that are equally good, bool `[G, W]`, the one of best rank."""
+    place = candidates.ranks.masked_fill(~equal, torch.iinfo(torch.int64).max).argmin(1)
+    return candidates.cells.gather(1, place[:, None])[:, 0]
 
 
 def improved_policy(

@@ -1,4 +1,4 @@
-"""Collectors: between those who ask about positions and the network that answers in batches.
+"""Collectors: queues between searches and the network that answers in batches.
 
 A collector knows queues, and the global one threads; it knows neither network nor search. Our own
 searches ask by `evaluate`, a batch at a time. Other searches may ask for one board after the other
@@ -104,7 +104,7 @@ class PositionCollector(Collector):
 
     Args:
       model: evaluates the positions.
-      max_batch: positions a `batch_infer` at most; 1 asks singly. By default there is no limit.
+      max_batch: positions a `batch_infer` at most, by default all; finished ones are left out then.
     """
 
     def __init__(self, model: Evaluator, max_batch: int | None = None) -> None:
@@ -117,7 +117,6 @@ class PositionCollector(Collector):
         """Evaluates one batch, see `Collector`."""
         if self._max_batch is None:
             return self._model.batch_infer(positions)
-        # Who evaluates few at a time can as well leave out the finished ones.
         unfinished = (~positions.finished).nonzero()[:, 0]
         logits = torch.zeros(len(positions), positions.moves, device=positions.device)
         values = torch.full((len(positions),), -1.0, device=positions.device)

@@ -2,7 +2,7 @@
 
 `eager` calls the network. `compiled` calls what `torch.compile` makes of it. On CUDA that, and with
 `graph` the eager kernels, are recorded once for each batch shape and then replayed: a replay
-launches all kernels of a forward at once, the very ones that were recorded.
+launches all kernels of a forward at once.
 """
 
 from collections.abc import Callable
@@ -72,7 +72,7 @@ class _GraphRecorder:
                 forward(batch)
         ours.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may use the device meanwhile.
+        # Other threads may use the device during the capture.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             answer = forward(batch)
 

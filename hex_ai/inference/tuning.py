@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 SIZES = {"cpu": (16, 32, 64, 128, 256, 512), "cuda": (256, 512, 1024, 2048, 4096, 8192, 16384)}
 
 # A larger batch must be faster by more than this share to be worth its padding.
-WORTH = 0.02
+MIN_GAIN = 0.02
 
 Rates = dict[int, float]
 
@@ -62,7 +62,7 @@ def tune(
 
     Args:
       network: it is copied.
-      device: where it shall run.
+      device: where it will run.
       board_size: N of the positions it is measured on.
       seconds: for each batch size of each runtime and precision.
       tell: is called with the runtime and precision that are measured next.
@@ -85,7 +85,7 @@ def tune(
         if kind not in rates:
             rates[kind] = _rates(inference, board_size, seconds)
     best = max(rates, key=lambda kind: max(rates[kind].values()))
-    return Tuned(prepared(*best, _worthwhile(rates[best])).plan, rates)
+    return Tuned(prepared(*best, _shapes_worth_padding(rates[best])).plan, rates)
 
 
 def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> InferencePlan:
@@ -96,11 +96,10 @@ def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> I
       device, runtime, precision: as on the command line, `auto` for whatever is best.
     """
     place = resolve_device(device)
-    tuned = remembered_plan(network, place)
-    asked_for = (
-        tuned and runtime in ("auto", tuned.runtime) and precision in ("auto", tuned.precision)
-    )
-    return tuned if tuned and asked_for else default_plan(place, runtime, precision)
+    plan = remembered_plan(network, place)
+    if plan and runtime in ("auto", plan.runtime) and precision in ("auto", plan.precision):
+        return plan
+    return default_plan(place, runtime, precision)
 
 
 def remember(network: nn.Module, device: torch.device, tuned: Tuned) -> Path:
@@ -149,10 +148,10 @@ def _rates(inference: ModelInference, board_size: int, seconds: float) -> Rates:
     return rates
 
 
-def _worthwhile(rates: Mapping[int, float]) -> tuple[int, ...]:
+def _shapes_worth_padding(rates: Mapping[int, float]) -> tuple[int, ...]:
     """The batch sizes up to the first that is as fast as any, or nearly so."""
     best = max(rates.values())
-    largest = next(size for size, rate in rates.items() if rate >= (1 - WORTH) * best)
+    largest = next(size for size, rate in rates.items() if rate >= (1 - MIN_GAIN) * best)
     return tuple(size for size in rates if size <= largest)
 
 

@@ -98,9 +98,10 @@ def load_architecture_module(path: str | os.PathLike[str]) -> None:
         raise SettingError(f"{os.fspath(path)}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and pickle look for it
+    before = list(_ARCHITECTURES.values())
     with _failure_named(os.fspath(path)):
         spec.loader.exec_module(module)
-    if all(known.build.__module__ != name for known in _ARCHITECTURES.values()):
+    if all(any(known is old for old in before) for known in _ARCHITECTURES.values()):
         raise SettingError(f"{os.fspath(path)}: registers no architecture")
 
 
@@ -115,8 +116,9 @@ def _failure_named(what: str) -> Iterator[None]:
     """Code of others may fail with anything; it is told in one line that names the code."""
     try:
         yield
-    except Exception as error:
-        raise SettingError(f"{what}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        raise SettingError(f"{what}: {type(error).__name__}: {reason}") from error
 
 
 def architecture_of(network: nn.Module) -> Architecture:

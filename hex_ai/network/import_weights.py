@@ -80,7 +80,7 @@ def import_weights(path: StrPath, architecture_name: str) -> nn.Module:
     with named(path):
         given = _without_wrappers(_state_in(_unpickled(read_file(path))))
         for theirs, ours in getattr(network, "other_names", {}).items():
-            given = {re.sub(theirs, ours, name): tensor for name, tensor in given.items()}
+            given = _renamed(given, theirs, ours)
         state = {name: _like(wanted.get(name), name, given[name]) for name in given}
         # Older versions of torch did not count the batches of a norm.
         state = {name: wanted[name] for name in wanted if name.endswith("_tracked")} | state
@@ -142,16 +142,25 @@ def _without_wrappers(state: State) -> State:
     return state
 
 
+def _renamed(state: State, theirs: str, ours: str) -> State:
+    renamed: State = {}
+    for name, tensor in state.items():
+        new = re.sub(theirs, ours, name)
+        if new in renamed:
+            raise CheckpointError(f"holds the tensor {new!r} under two names")
+        renamed[new] = tensor
+    return renamed
+
+
 def _like(wanted: Tensor | None, name: str, tensor: Tensor) -> Tensor:
     """An ordinary tensor in the precision of the one wanted; a 1 × 1 convolution may stand for a
-    linear layer."""
+    linear layer. One of another shape is left as it is: a few bytes can claim any number of rows.
+    """
     plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided
     if not plain or tensor.is_quantized or tensor.is_nested or tensor.device.type != "cpu":
         raise CheckpointError(f"{name!r} is not an ordinary tensor")
-    if wanted is None:
+    if wanted is None or tensor.shape not in (wanted.shape, (*wanted.shape, 1, 1)):
         return tensor
-    if tensor.shape == (*wanted.shape, 1, 1):
-        tensor = tensor.flatten(1)
     if tensor.is_floating_point() and wanted.is_floating_point():
         tensor = tensor.to(wanted.dtype)
-    return tensor.detach()
+    return tensor.detach().reshape(wanted.shape)

@@ -1,7 +1,7 @@
 """The main loop: games that advance in lockstep, one ply a step, through shared batches.
 
 Axes: `S` slots, each with a game under way; `A` moves; `K` slots of a call. A finished game's slot
-gets the next game at once; once there are no more, the slot goes.
+gets the next game at once; once there are no more, the slot is dropped.
 """
 
 from collections.abc import Generator, Iterator
@@ -16,12 +16,12 @@ from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import ENDS, PROVEN, RESIGN, GameRecord
 from hex_ai.inference.fixed_tree_search import SearchTree, build_search_tree_with_collection
+from hex_ai.inference.move_choice import fairest_move
 from hex_ai.inference.position_collector import Collector
 from hex_ai.inference.runtimes import out_of_memory
 from hex_ai.keyed_random import gumbel_noise
 from hex_ai.selfplay.game_log import GameLog, to_device
 from hex_ai.selfplay.openings import (
-    fairest_move,
     random_cells,
     random_plies,
     scheduled_temperature,
@@ -31,7 +31,7 @@ from hex_ai.selfplay.stopping import played_on, resigned
 
 
 class StepWatcher:
-    """Is told how batches of games advance, in the thread that plays them. This one ignores it."""
+    """Is called as batches of games advance, in the thread that plays them. Does nothing itself."""
 
     def started(self, batch: "GameBatch") -> None:
         """Called once for each batch, before its first step."""
@@ -49,13 +49,13 @@ class GameBatch:
       game_ids: the ids to play, taken as slots become free; may be shared with other batches.
       slots: games in flight, at least 1.
       network: digest written into the records.
-      watcher: is told of every step.
+      watcher: is called at every step.
 
     Attributes:
       searches: positions searched so far.
 
     Raises:
-      SettingError: there is not so much memory.
+      SettingError: not enough memory.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class GameBatch:
             self._positions = Positions.empty(slots, settings.board_size, device)
             self._ids = torch.zeros(slots, dtype=torch.int64, device=device)
             self._plies = torch.zeros(slots, dtype=torch.int64, device=device)
-            self._keeps_seat = torch.zeros(slots, dtype=torch.bool, device=device)
+            self._declined_swap = torch.zeros(slots, dtype=torch.bool, device=device)
             self._start_games(torch.arange(slots, device=device))
         self._watcher.started(self)
 
@@ -96,8 +96,8 @@ class GameBatch:
         """Steps until no game is left; yields the games that ended with each step.
 
         Raises:
-          SettingError: there is not so much memory.
-          NetworkError: the network gave what cannot be an evaluation.
+          SettingError: not enough memory.
+          NetworkError: the network gave an invalid evaluation.
         """
         while len(self):
             with _memory_for(len(self), self.settings):
@@ -113,7 +113,7 @@ class GameBatch:
         At the second ply under the pie rule a step first only decides whether Blue swaps, at
         temperature 0; where Blue does not, the move comes with the next step.
         """
-        asks_swap = (self._plies == 1) & self.settings.swap & ~self._keeps_seat
+        asks_swap = (self._plies == 1) & self.settings.swap & ~self._declined_swap
         temperature, value_weight = self._temperatures(asks_swap)
         tree = build_search_tree_with_collection(
             self._positions,
@@ -124,14 +124,14 @@ class GameBatch:
             value_weight=value_weight,
         )
         swaps = asks_swap & (tree.values < 0)
-        self._keeps_seat = asks_swap & ~swaps
+        self._declined_swap = asks_swap & ~swaps  # their move comes with the next step
         moves = self._choose(tree)
         self._log.write_search(self._positions, self._plies, tree, moves, swaps)
         self._positions = Positions.where(
             asks_swap, self._positions.swap(swaps), self._positions.play(moves)
         )
         ends = self._stop(tree.values)
-        self._plies = self._plies + (~self._keeps_seat)
+        self._plies = self._plies + (~self._declined_swap)
         self.searches += len(self)
         ended = self._positions.finished.nonzero()[:, 0]
         if not len(ended):
@@ -173,7 +173,7 @@ class GameBatch:
             goes_on = played_on(settings.seed, self._ids, settings.resign_played_on)
             ends = ends.masked_fill(gives_up & ~goes_on & ~ended, ENDS.index(RESIGN))
         if PROVEN in settings.stop:
-            proven = opponent_has_won(self._positions) & ~self._keeps_seat & (self._plies > 0)
+            proven = opponent_has_won(self._positions) & ~self._declined_swap & (self._plies > 0)
             ends = ends.masked_fill(proven & ~ended, ENDS.index(PROVEN))
         self._positions = self._positions.retire(ends > 0)
         return ends
@@ -193,7 +193,7 @@ class GameBatch:
         """Puts the next games into free slots (int64 `[K]`), and drops the slots left over."""
         ids = list(islice(self._next_ids, len(slots)))
         started, spare = slots[: len(ids)], slots[len(ids) :]
-        self._keeps_seat[started] = False
+        self._declined_swap[started] = False
         fresh = Positions.empty(len(ids), self.settings.board_size, slots.device)
         self._positions = self._positions.put(started, fresh)
         if ids:
@@ -202,7 +202,7 @@ class GameBatch:
             self._drop(spare)
 
     def _play_opening(self, slots: Tensor, ids: Tensor) -> None:
-        """Starts new games in slots (int64 `[K]`, K ≥ 1): the plies that nobody chooses.
+        """Starts new games in slots (int64 `[K]`, K ≥ 1): the random plies.
 
         Their ids, int64 `[K]`, are on the host, which so knows how many plies that are.
         """
@@ -222,7 +222,7 @@ class GameBatch:
         stays[slots] = False
         kept = stays.nonzero()[:, 0]
         self._positions, self._ids = self._positions[kept], self._ids[kept]
-        self._plies, self._keeps_seat = self._plies[kept], self._keeps_seat[kept]
+        self._plies, self._declined_swap = self._plies[kept], self._declined_swap[kept]
         self._log.keep(kept)
 
 

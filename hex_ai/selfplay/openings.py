@@ -1,4 +1,4 @@
-"""How a game starts, the temperature of each ply, and the fairest first move.
+"""How a game starts, the temperature of each ply, and random cells.
 
 All draws are keyed by (seed, game id), so a game does not depend on those played beside it.
 """
@@ -8,7 +8,6 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.inference.move_choice import Candidates
 from hex_ai.keyed_random import Stream, random_bits, uniform_noise
 
 OPENINGS = ("uniform", "scattered", "policy", "empty")
@@ -69,14 +68,3 @@ def scheduled_temperature(plies: Tensor, size: int) -> Tensor:
     return FIRST_TEMPERATURE - (FIRST_TEMPERATURE - LAST_TEMPERATURE) * (
         plies.double() / size
     ).clamp(max=1.0)
-
-
-def fairest_move(candidates: Candidates, q: Tensor) -> Tensor:
-    """int64 `[G]`: the candidate whose value (`q` float `[G, W]`) is nearest 0.
-
-    Ties go to the higher prior, then to the lower cell.
-    """
-    distance = q.abs().masked_fill(~candidates.legal, torch.inf)
-    nearest = distance == distance.amin(1, keepdim=True)
-    place = candidates.ranks.masked_fill(~nearest, torch.iinfo(torch.int64).max).argmin(1)
-    return candidates.cells.gather(1, place[:, None])[:, 0]

@@ -3,7 +3,7 @@
 import ctypes
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 
 import torch
@@ -15,7 +15,7 @@ from hex_ai.inference.position_collector import Collector, Evaluator, PositionCo
 from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
 from hex_ai.selfplay.settings import SelfPlaySettings
 
-# Far beyond use, but such that every count up to here fails, if at all, with a clear line.
+# Upper bounds far beyond use, below which torch fails with a clear error.
 _MOST = {"games in flight": 2**24, "workers": 1024, "batch size": 2**40}
 
 
@@ -50,7 +50,9 @@ class Runner:
       batch_size, max_batch_delay_ms: see `GlobalPositionCollector`.
       device: where positions live.
       network: digest written into the records.
-      watcher: is told of every step.
+
+    Attributes:
+      watcher: is called at every step of every batch.
     """
 
     def __init__(
@@ -65,7 +67,6 @@ class Runner:
         max_batch_delay_ms: float = 0.0,
         device: torch.device | str = "cpu",
         network: str = "",
-        watcher: StepWatcher | None = None,
     ) -> None:
         counts = {"games in flight": games_in_flight, "workers": workers, "batch size": batch_size}
         for name, count in counts.items():
@@ -78,7 +79,7 @@ class Runner:
         self.model, self.settings = model, settings
         self.games_in_flight, self.workers = games_in_flight, min(workers, games_in_flight)
         self.batched, self.batch_size, self.delay = batched, batch_size, max_batch_delay_ms
-        self.device, self.network, self.watcher = torch.device(device), network, watcher
+        self.device, self.network, self.watcher = torch.device(device), network, StepWatcher()
         self._batches: list[GameBatch] = []
 
     @property
@@ -98,9 +99,9 @@ class Runner:
         collector = PositionCollector(self.model, None if self.batched else 1)
         return self._batch(collector, iter(ids), self.games_in_flight).play()
 
-    def _batch(self, collector: Collector, ids: Iterable[int], slots: int) -> GameBatch:
+    def _batch(self, collector: Collector, ids: Iterator[int], slots: int) -> GameBatch:
         batch = GameBatch(
-            self.settings, collector, iter(ids), slots, self.device, self.network, self.watcher
+            self.settings, collector, ids, slots, self.device, self.network, self.watcher
         )
         self._batches.append(batch)
         return batch

@@ -11,8 +11,7 @@ import copy
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
-from itertools import chain
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.tuning import plan_for
 from hex_ai.network.architecture import architecture_of, config_of
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
-from hex_ai.selfplay.game_batch import StepWatcher
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.shard_writer import ShardWriter
@@ -65,8 +63,7 @@ class SelfPlayEngine:
       runtime: `auto`, `eager`, `graph` (CUDA only) or `compiled`.
       plan: an inference plan to use instead of what device, precision and runtime ask for.
       output_dir: folder to store games in; without it they are only yielded.
-      resume: go on with the run in `output_dir`, under the inference plan noted there.
-      watcher: is told of every step.
+      resume: go on with the run in `output_dir`, under the inference plan recorded there.
       settings: fields of `SelfPlaySettings`, which decide the games: `board_size=11`, `seed=7`, …
 
     Attributes:
@@ -99,7 +96,6 @@ class SelfPlayEngine:
         plan: InferencePlan | None = None,
         output_dir: str | Path | None = None,
         resume: bool = False,
-        watcher: StepWatcher | None = None,
         **settings: Any,
     ) -> None:
         self.settings = _settings(settings)
@@ -107,9 +103,9 @@ class SelfPlayEngine:
         self.network = _description(network)
         self.output_dir = Path(output_dir) if output_dir is not None else None
         self._resume = resume
-        noted = self._noted_plan(device=device, precision=precision, runtime=runtime)
-        self._resumes_run = noted is not None
-        plan = noted or plan or plan_for(network, device, runtime, precision)
+        recorded = self._recorded_plan(device=device, precision=precision, runtime=runtime)
+        self._resumes_run = recorded is not None
+        plan = recorded or plan or plan_for(network, device, runtime, precision)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
@@ -128,10 +124,9 @@ class SelfPlayEngine:
             max_batch_delay_ms=max_batch_delay_ms,
             device=plan.device,
             network=self.network["digest"],
-            watcher=watcher,
         )
-        self.totals = GameTotals()
         self._prepared = False
+        self._start_counting()
 
     def generate_games(self, num_games: int, first_game: int = 0) -> Iterator[GameRecord]:
         """Yields the games `first_game` to `first_game + num_games - 1`, in the order they end.
@@ -143,27 +138,42 @@ class SelfPlayEngine:
         Raises:
           SettingError: a number of games or a first id below 0.
           StoreError: the output folder cannot be used.
-          NetworkError: the network gave what cannot be stored.
+          NetworkError: the network gave an invalid evaluation.
         """
         if num_games < 0 or first_game < 0 or first_game + num_games > 2**63:
-            raise SettingError(f"{num_games} games from number {first_game} on cannot be played")
+            raise SettingError(f"{num_games} games from number {first_game} on: not in 0 to 2^63")
         self.prepare()
         asked = range(first_game, first_game + num_games)
         missing: Iterable[int] = asked
-        self.totals, writer = GameTotals(), None
-        self.inference.reset_stats()
+        self._start_counting()
+        writer = None
         with ExitStack() as stack:
-            stack.callback(self.totals.stop_clock)
+            stack.callback(self._stop_clock)
             if self.output_dir is not None:
                 description = self.run_description()
                 store = GameStore(self.output_dir, description, resume=self._resume)
                 writer = stack.enter_context(ShardWriter(stack.enter_context(store)))
                 missing = store.missing(asked)
             batches = stack.enter_context(closing(self.runner.play(missing)))
-            for games in chain(batches, (None,)):  # None: no more will come
-                for game in writer.stored_after(games) if writer else games or ():
-                    self.totals.add(game)
-                    yield game
+            for games in batches:
+                yield from self._counted(writer.add(games) if writer else games)
+            if writer:
+                yield from self._counted(writer.finish())
+
+    def _counted(self, games: Iterable[GameRecord]) -> Iterator[GameRecord]:
+        for game in games:
+            self._games += 1
+            self._moves += len(game.moves)
+            yield game
+
+    def _start_counting(self) -> None:
+        self._games = self._moves = 0
+        self._started = time.monotonic()
+        self._ended: float | None = None
+        self.inference.reset_stats()
+
+    def _stop_clock(self) -> None:
+        self._ended = time.monotonic()
 
     def prepare(self) -> InferencePlan:
         """Loads, compiles and compares what the plan names, so that play can start at once."""
@@ -178,14 +188,15 @@ class SelfPlayEngine:
     def get_performance_stats(self) -> dict[str, Any]:
         """Counts and rates since games were last asked for; see docs/bench.md for each."""
         stats = self.inference.get_performance_stats()
-        searches, seconds = self.runner.searches, self.totals.seconds
+        searches = self.runner.searches
+        seconds = (self._ended or time.monotonic()) - self._started
         return stats | {
-            "games": self.totals.games,
-            "moves": self.totals.moves,
+            "games": self._games,
+            "moves": self._moves,
             "searched_moves": searches,
             "seconds": seconds,
-            "mean_game_length": ratio(self.totals.moves, self.totals.games),
-            "games_per_s": ratio(self.totals.games, seconds),
+            "mean_game_length": ratio(self._moves, self._games),
+            "games_per_s": ratio(self._games, seconds),
             "moves_per_s": ratio(searches, seconds),
             "requests_per_s": ratio(stats["requests"], seconds),
             "evaluations_per_s": ratio(stats["evaluations"], seconds),
@@ -212,7 +223,7 @@ class SelfPlayEngine:
             "plan": self.inference.plan.to_json(),
         }
 
-    def _noted_plan(self, **asked: str) -> InferencePlan | None:
+    def _recorded_plan(self, **asked: str) -> InferencePlan | None:
         """The plan of the run to be resumed, if there is one; it goes on under no other.
 
         Args:
@@ -234,35 +245,13 @@ class SelfPlayEngine:
             resolve_device(plan.device)
         except SettingError as error:
             raise StoreError(f"{folder}/run.json: {error}") from error
-        noted = asdict(plan)
+        recorded = asdict(plan)
         for name, value in (asked | {"torch_version": str(torch.__version__)}).items():
-            if value not in ("auto", noted[name]):
-                raise StoreError(f"{folder}: {name} is {noted[name]!r} in this run, not {value!r}")
+            if value not in ("auto", recorded[name]):
+                raise StoreError(
+                    f"{folder}: {name} is {recorded[name]!r} in this run, not {value!r}"
+                )
         return plan
-
-
-@dataclass
-class GameTotals:
-    """Sums over the games seen so far."""
-
-    games: int = 0
-    moves: int = 0
-    started: float = field(default_factory=time.monotonic)
-    ended: float | None = None
-
-    def add(self, game: GameRecord) -> None:
-        """Counts one game in."""
-        self.games += 1
-        self.moves += len(game.moves)
-
-    def stop_clock(self) -> None:
-        """No more games are expected."""
-        self.ended = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """From the start to the end, or to now if there is none yet."""
-        return (self.ended or time.monotonic()) - self.started
 
 
 def device_utilization(device: torch.device) -> float | None:

@@ -34,35 +34,28 @@ class ShardWriter:
 
     def __exit__(self, *_: object) -> None:
         with self._thread:
-            self._finish()
+            deque(self.finish(), maxlen=0)
 
-    def stored_after(self, games: list[GameRecord] | None) -> Iterator[GameRecord]:
-        """Takes games that have finished, or None once there are no more.
-
-        Yields those whose shard has been stored since the last call; after None, all that are left.
+    def add(self, games: list[GameRecord]) -> Iterator[GameRecord]:
+        """Takes finished games; yields those that have been stored since the last call.
 
         Raises:
           StoreError: a shard could not be stored.
         """
-        if games is None:
-            self._finish()
-        else:
-            self._add(games)
-        while self._shards and (self._shards[0].done() or len(self._shards) > MOST_SHARDS):
-            yield from self._shards.popleft().result()
-
-    def _add(self, games: list[GameRecord]) -> None:
         if games and not self._waiting:
             self._since = time.monotonic()
         self._waiting += games
         aged = bool(self._waiting) and time.monotonic() - self._since >= SHARD_SECONDS
         if aged or len(self._waiting) >= SHARD_GAMES:
             self._close_shard()
+        while self._shards and (self._shards[0].done() or len(self._shards) > MOST_SHARDS):
+            yield from self._shards.popleft().result()
 
-    def _finish(self) -> None:
+    def finish(self) -> Iterator[GameRecord]:
+        """Stores what is left; yields all games that `add` has not yielded."""
         self._close_shard()
-        for shard in self._shards:
-            shard.result()
+        while self._shards:
+            yield from self._shards.popleft().result()
 
     def _close_shard(self) -> None:
         games, self._waiting = self._waiting, []

@@ -143,6 +143,12 @@ def test_old_weights_under_other_names_answer_as_before(tmp_path: Path) -> None:
     require_same_answers(import_weights(path, "resnet18"), old)
 
 
+def test_the_first_norm_has_two_names(tmp_path: Path) -> None:
+    state = {k.replace("input_bn.", "input_bn1."): v for k, v in OldNet().state_dict().items()}
+    assert "input_bn1.weight" in state
+    import_weights(write(tmp_path / "old.pt", state), "resnet18")
+
+
 def test_a_layer_under_two_names_is_refused(tmp_path: Path) -> None:
     state = OldNet().state_dict()
     path = write(tmp_path / "old.pt", {**state, "conv1.weight": state["input_conv.weight"] + 1})

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from hex_ai.errors import CheckpointError, SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.network import architecture as network_module
+from hex_ai.network import import_weights as import_module
 from hex_ai.network import weight_files
 from hex_ai.network.architecture import register_architecture
 from hex_ai.network.checkpoint import load_checkpoint, save_checkpoint
@@ -140,6 +141,12 @@ def test_old_weights_under_other_names_answer_as_before(tmp_path: Path) -> None:
     }
     path = write(tmp_path / "old.pt.gz", content, packed=True)
     require_same_answers(import_weights(path, "resnet18"), old)
+
+
+def test_the_first_norm_has_two_names(tmp_path: Path) -> None:
+    state = {k.replace("input_bn.", "input_bn1."): v for k, v in OldNet().state_dict().items()}
+    assert "input_bn1.weight" in state
+    import_weights(write(tmp_path / "old.pt", state), "resnet18")
 
 
 def test_a_layer_under_two_names_is_refused(tmp_path: Path) -> None:
@@ -265,10 +272,13 @@ def test_bombs_are_not_kept_by_the_import(tmp_path: Path, monkeypatch: pytest.Mo
     tracemalloc.stop()
 
 
-def test_a_torch_file_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_torch_file_that_unpacks_to_more_than_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module, "LIMIT", 2**24)
     plain, packed = write(tmp_path / "plain.pt", {"x": torch.zeros(10**6)}), tmp_path / "packed.pt"
     with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
-            new.writestr(name, old.read(name) * (300 if name.endswith("data/0") else 1))
+            new.writestr(name, old.read(name) * (5 if name.endswith("data/0") else 1))
     assert packed.stat().st_size < 2**21
-    assert "bytes, the limit is 1073741824" in refusal(packed, import_small)
+    assert "bytes, the limit is 16777216" in refusal(packed, import_small)

@@ -58,7 +58,7 @@ class ResNet18(nn.Module):
     # What the plan's programs, and torchvision, call some of these layers.
     other_names: ClassVar = {
         "^input_conv": "conv1",
-        "^input_bn": "bn1",
+        r"^input_bn1?\.": "bn1.",
         r"\.downsample\.": ".shortcut.",
     }
 

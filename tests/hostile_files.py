@@ -188,7 +188,7 @@ def bombs(header: dict[str, Any], body: bytes) -> list[bytes]:
         bomb(MAGIC),
         bomb(MAGIC + b"\xff" * 8),
         bomb(whole),
-        gzip.compress(whole + bytes(2**28), 1),
+        gzip.compress(whole + bytes(3 * 2**25), 1),
         gzip.compress(gzip.compress(whole)),
         gzip.compress(forge(None, b"", nested + nested.replace(b"[", b"]"))),
         forge(None, b"", b'{"version":' + b"9" * 10**6 + b"}"),

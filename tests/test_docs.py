@@ -72,6 +72,16 @@ def test_the_page_on_architecture_names_folders_files_and_the_chain_of_calls() -
         assert any((ROOT / top / name).is_file() for top in ("", "hex_ai")), name
 
 
+def test_the_page_on_architecture_names_the_files_that_start_threads() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Threads\n")[2].partition("\n## ")[0]
+    package = ROOT / "hex_ai"
+    starts = re.compile(r"\b(Thread|ThreadPoolExecutor|Timer)\(")
+    files = [path for path in package.rglob("*.py") if starts.search(path.read_text("utf-8"))]
+    named = re.findall(r"^\| `(\S+\.py)` \|", section, re.MULTILINE)
+    assert sorted(named) == sorted(path.relative_to(package).as_posix() for path in files)
+
+
 @pytest.mark.parametrize("page", [*PAGES, *ELSEWHERE], ids=lambda page: page.name)
 def test_lines_of_prose_are_short(page: Path) -> None:
     long = [line for line in prose_lines(page) if len(line) > WIDEST]

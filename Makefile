@@ -2,29 +2,35 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Python compiles what it imports, once; to compile all of torch first would take as long as to unpack it.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 # A test worker for each processor, and one torch thread each: more would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 
-.PHONY: setup selfplay test test-all check docs clean
+.PHONY: setup selfplay test test-all tests check docs clean
 
 setup: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed" or 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(PIP) torch
+	$(PIP) -e ".[dev]"
 	touch $@
 
 selfplay: setup
 	$(BIN)/hex-ai selfplay --num-games 200 --board-size 11
 
-test: check
-	$(PYTEST)
+# The types are checked beside the tests: they take half a minute of one processor.
+test: setup
+	$(MAKE) --jobs 2 check tests
 
-test-all: check
-	HEX_AI_TEST_ALL=1 $(PYTEST) --timeout 1800
+test-all: setup
+	HEX_AI_TEST_ALL=1 PYTEST_TIMEOUT=1800 $(MAKE) --jobs 2 check tests
+
+tests: setup
+	$(PYTEST)
 
 check: setup
 	$(BIN)/ruff check .
@@ -37,7 +43,7 @@ docs: .venv/docs-installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/docs-installed: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(PIP) -e ".[docs]"
 	touch $@
 
 clean:

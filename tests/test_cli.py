@@ -6,6 +6,7 @@ Run in this process where that is possible. Everything is seeded.
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -609,7 +610,11 @@ def test_a_full_disk_behind_the_output_is_one_line(folder: Path) -> None:
 
 
 def test_the_script_is_a_thin_door(
-    run: Command, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     # Without a compiler there is nothing to wait for.
     monkeypatch.setenv("CXX", "no-such-compiler")
@@ -628,8 +633,11 @@ def test_the_script_is_a_thin_door(
     assert (settings["temperature"], settings["board_size"]) == (0.5, 3)
     assert described["plan"]["shapes"] == [1]
     assert run("verify", folder).out == "3 games, no faults, complete\n"
-    again = subprocess.run(base, capture_output=True, text=True, timeout=60, check=False)
-    refused(Ended(again.returncode, again.stdout, again.stderr), str(folder))
+    monkeypatch.setattr(sys, "argv", base[1:])
+    with pytest.raises(SystemExit) as again:
+        runpy.run_path(base[1], run_name="__main__")
+    said = capsys.readouterr()
+    refused(Ended(again.value.code, said.out, said.err), str(folder))
 
 
 @pytest.mark.parametrize("command", ["selfplay", "bench", "tune"])

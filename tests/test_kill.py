@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import Run
 from inference_toys import TEST_DEVICE
 
 from hex_ai.game.records import GameRecord
@@ -25,12 +26,6 @@ Share = Callable[[int, int], int]
 
 GAMES = 60
 
-# Shards close all the time, so that most moments fall into the writing of one.
-DRIVER = (
-    "import hex_ai.selfplay.shard_writer as writer; writer.SHARD_GAMES = 3;"
-    "from hex_ai.cli.main import main; main()"
-)
-
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,22 +36,18 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def start(network: Path, folder: Path, *more: str) -> "subprocess.Popen[str]":
+def start(network: Path, folder: Path, *more: str) -> Run:
+    """Shards close all the time, so that most moments fall into the writing of one."""
     command = ["selfplay", "--model", str(network), "--out", str(folder), "--resume"]
     plan = ["--device", TEST_DEVICE, "--runtime", "eager", "--precision", "float32"]
     games = ["--num-games", str(GAMES), "--board-size", "3", "--games-in-flight", "6"]
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *command, *plan, *games, *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Run([*command, *plan, *games, *more], network.parent, shard_games=3)
 
 
-def finish(run: "subprocess.Popen[str]") -> str:
+def finish(run: Run) -> str:
     """Waits for the end, which must be a good one; returns what was printed."""
-    out, err = run.communicate(timeout=60)
-    assert run.returncode == 0, err
+    out, err = run.wait()
+    assert run.status == 0, err
     return out
 
 
@@ -64,10 +55,10 @@ def shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("games-*.parquet"))
 
 
-def wait_for_shards(run: "subprocess.Popen[str]", folder: Path, count: int) -> None:
+def wait_for_shards(run: Run, folder: Path, count: int) -> None:
     """Returns once there are so many shards, or the run has ended."""
     deadline = time.monotonic() + 60
-    while run.poll() is None and len(shards(folder)) < count:
+    while run.status is None and len(shards(folder)) < count:
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
@@ -104,10 +95,10 @@ def test_a_killed_run_loses_and_doubles_nothing(
         wait_for_shards(run, folder, len(shards(folder)) + chance.randrange(1, 8))
         time.sleep(chance.random() * 0.05)
         before = prints(folder)
-        run.kill()
-        run.communicate()
+        run.send(signal.SIGKILL)
+        run.wait()
         moments -= 1
-        hits += run.returncode == -signal.SIGKILL
+        hits += run.status == -signal.SIGKILL
         # What was there stays, and what is there is right.
         after = prints(folder)
         assert set(before) <= set(after) <= set(undisturbed)
@@ -137,10 +128,10 @@ def test_a_signal_ends_a_run_in_order(
     wait_for_shards(run, tmp_path, 3)
     before = prints(tmp_path)
     started = time.monotonic()
-    run.send_signal(number)
-    out, err = run.communicate(timeout=60)
+    run.send(number)
+    out, err = run.wait()
     assert time.monotonic() - started < 10
-    assert run.returncode == status, err
+    assert run.status == status, err
     (line,) = err.splitlines()
     assert line.startswith("stopped")
     assert str(tmp_path) in line

@@ -8,10 +8,8 @@ every moment.
 import io
 import json
 import math
-import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forked import Run
 from inference_toys import TEST_DEVICE
 
 from hex_ai.cli.main import main
@@ -102,7 +101,7 @@ def test_a_run_writes_what_its_page_says(tmp_path: Path) -> None:
 
 def test_games_in_flight_change_nothing(tmp_path: Path) -> None:
     for flight in (1, 5, 64):
-        learn(tmp_path / str(flight), 36, games_in_flight=flight)
+        learn(tmp_path / str(flight), 24, games_in_flight=flight)
     assert len({weights(tmp_path / str(flight)) for flight in (1, 5, 64)}) == 1
 
 
@@ -126,20 +125,10 @@ def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
     assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
 
 
-DRIVER = "from hex_ai.cli.main import main; main()"
-
-
-def start(folder: Path) -> "subprocess.Popen[str]":
-    command = ["learn", "--out", str(folder), "--resume", "--games", "120", "--device", TEST_DEVICE]
+def start(folder: Path, streams: Path) -> Run:
+    command = ["learn", "--out", str(folder), "--resume", "--games", "84", "--device", TEST_DEVICE]
     sizes = ["--board-sizes", "3,4", "--search-widths", "3,1", "--channels", "8", "--blocks", "1"]
-    rounds = ["--games-per-round", "12", "--batch", "16"]
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *command, *sizes, *rounds],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Run([*command, *sizes, "--games-per-round", "12", "--batch", "16"], streams)
 
 
 def rounds_noted(folder: Path) -> int:
@@ -153,25 +142,23 @@ def rounds_noted(folder: Path) -> int:
 def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
     """Every other stop is an interrupt, which must end in order."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    run = start(whole)
-    _, said = run.communicate(timeout=100)
-    assert run.returncode == 0, said
+    learn(whole, 84)
     draw, seen = random.Random(4), 0
-    for number in range(share(2, 10)):
-        run = start(cut)
+    for number in range(share(3, 20)):
+        run = start(cut, tmp_path)
         seen = rounds_noted(cut)
-        while run.poll() is None and rounds_noted(cut) <= seen:
+        while run.status is None and rounds_noted(cut) <= seen:
             time.sleep(0.01)
         time.sleep(draw.random() * 0.15)
-        run.send_signal(signal.SIGKILL if number % 2 == 0 else signal.SIGINT)
-        _, said = run.communicate(timeout=60)
+        run.send(signal.SIGKILL if number % 2 == 0 else signal.SIGINT)
+        _, said = run.wait()
         assert "Traceback" not in said
         if number % 2:
-            assert run.returncode in (0, 130)
+            assert run.status in (0, 130)
         assert rounds_noted(cut) >= seen
-    run = start(cut)
-    _, said = run.communicate(timeout=100)
-    assert run.returncode == 0, said
+    run = start(cut, tmp_path)
+    _, said = run.wait(100)
+    assert run.status == 0, said
     assert weights(whole) == weights(cut)
     for size in (3, 4):
         games = [list(read_games(path / "games" / f"{size}x{size}")) for path in (whole, cut)]

@@ -76,7 +76,7 @@ def test_every_position_of_3_by_3_is_proven(name: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["uniform", "hashed"])
 def test_positions_of_4_by_4_are_proven(name: str, share: Share) -> None:
-    roots = random_roots(share(30, 1000), 4, 7, CPU)
+    roots = random_roots(share(20, 1000), 4, 7, CPU)
     assert_exact(roots, searched(roots, TOYS[name]()))
 
 
@@ -219,7 +219,7 @@ def test_what_is_proven_stays_so_whatever_the_loser_plays(
     draw = random.Random(1)
     games = kept = lost = 0
     roots = random_roots(600, 5, 11, CPU)
-    for row in range(share(200, 600)):
+    for row in range(share(150, 600)):
         search = PuctSearch(roots[row : row + 1], PositionCollector(Hashed(2)))
         found = search.search(evaluations=600)
         if int(found.proven[0]) != 1 or len(search.trees[0].nodes) < 20:

@@ -51,7 +51,7 @@ def test_verdicts_hold_wherever_the_loser_has_all_cells_but_the_carrier(
 
 @pytest.mark.parametrize("size", [3, 4])
 def test_winning_moves_win_and_moves_ruled_out_lose(size: int, share: Share) -> None:
-    positions = random_roots(share(120, 3000), size, 10 + size, torch.device("cpu"))
+    positions = random_roots(share(80, 3000), size, 10 + size, torch.device("cpu"))
     found = resolve(positions)
     won = found.proven == 1
     assert (winners(positions[won].play(found.moves[won])) == -1).all()

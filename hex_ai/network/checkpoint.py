@@ -18,6 +18,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 import hex_ai.network.resnet
 import hex_ai.network.resnet18  # noqa: F401  (known by name once imported)
@@ -291,7 +292,8 @@ def _json(data: Any) -> bytes:
 def _skeleton(name: str, config: dict[str, Any]) -> nn.Module:
     """A network for its names and shapes alone, without memory for the weights where possible."""
     try:
-        return _untrained(name, config, "meta")
+        with _Unfilled():
+            return _untrained(name, config, "meta")
     except CheckpointError:
         # A constructor that reads its own numbers cannot run without them.
         return _untrained(name, config, "cpu")
@@ -304,3 +306,15 @@ def _untrained(name: str, config: dict[str, Any], device: str) -> nn.Module:
             return architecture(name).network(config)
     except (ArithmeticError, RuntimeError, ValueError) as error:
         raise CheckpointError(str(error)) from error
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves weights as they are where random numbers would be drawn.
+
+    On the meta device torch loads its compiler to draw them, which takes seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))

@@ -1,6 +1,7 @@
 """Plays recorded games again, in lockstep, and says what in them breaks the rules."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -24,10 +25,10 @@ def replay(board_size: int, moves: Sequence[int]) -> list[Positions]:
     """
     positions = [Positions.empty(1, board_size)]
     for ply, move in enumerate(moves):
-        column = torch.tensor([int(move)])
-        if not bool(_legal(positions[-1], column, ply)):
+        legal, after = _advance(positions[-1], torch.tensor([int(move)]), ply)
+        if not bool(legal):
             raise RecordError(f"ply {ply + 1} is illegal")
-        positions.append(_advance(positions[-1], column))
+        positions.append(after)
     return positions
 
 
@@ -38,8 +39,7 @@ def find_faults(games: Sequence[GameRecord]) -> list[str]:
     as the record says; the winner; and at each searched ply that the numbers are in range, the
     candidates and the improved policy on empty cells, and the move played among the candidates.
     """
-    size = games[0].board_size
-    positions = Positions.empty(len(games), size)
+    positions = Positions.empty(len(games), games[0].board_size)
     faults: dict[int, str] = {}
 
     def note(rows: Tensor, text: str) -> None:
@@ -47,18 +47,17 @@ def find_faults(games: Sequence[GameRecord]) -> list[str]:
             faults.setdefault(row, text)
 
     lengths = torch.tensor([len(game.moves) for game in games])
-    for ply in range(int(lengths.max())):
+    plies = zip_longest(*(game.moves.tolist() for game in games), fillvalue=0)
+    for ply, moves in enumerate(plies):
         running = lengths > ply
-        moves = torch.tensor([_at(game.moves, ply) for game in games])
-        illegal = running & ~_legal(positions, moves, ply)
-        note(illegal, f"ply {ply + 1} is illegal")
+        legal, after = _advance(positions, torch.tensor(moves), ply)
+        note(running & ~legal, f"ply {ply + 1} is illegal")
         free = (positions.board() == 0).flatten(1).numpy()
         for row in running.nonzero()[:, 0].tolist():
-            if row not in faults and (fault := _search_fault(games[row], ply, free[row])):
+            empty = set(np.flatnonzero(free[row]).tolist())
+            if row not in faults and (fault := _search_fault(games[row], ply, empty)):
                 faults[row] = f"ply {ply + 1}: {fault}"
-        moves = torch.where(running & ~illegal, moves, 0)
-        after = _advance(positions, moves)
-        positions = Positions.where(running & ~illegal, after, positions)
+        positions = Positions.where(running & legal, after, positions)
     for rows, text in _end_faults(games, positions):
         note(rows, text)
     return [f"game {games[row].game_id}: {text}" for row, text in sorted(faults.items())]
@@ -78,50 +77,36 @@ def _end_faults(games: Sequence[GameRecord], last: Positions) -> list[tuple[Tens
     ]
 
 
-def _legal(positions: Positions, moves: Tensor, ply: int) -> Tensor:
-    """bool `[B]`: whether board cells `moves` (int64 `[B]`, or `SWAP`) may be played."""
+def _advance(positions: Positions, moves: Tensor, ply: int) -> tuple[Tensor, Positions]:
+    """Whether `moves` (int64 `[B]`, board cells or `SWAP`) are legal, and what comes after them."""
+    swaps = (moves == SWAP) & ~positions.finished & (ply == 1)
     on_board = (moves >= 0) & (moves < positions.moves)
-    cells = positions.to_board_cells(moves.clamp(0, positions.moves - 1))
-    empty = positions.legal_moves().gather(1, cells[:, None])[:, 0]
-    swap = (moves == SWAP) & ~positions.finished if ply == 1 else torch.zeros_like(on_board)
-    return (on_board & empty) | swap
+    cells = positions.to_board_cells(torch.where(on_board, moves, 0))
+    legal = on_board & positions.legal_moves().gather(1, cells[:, None])[:, 0]
+    played = positions.play(torch.where(legal, cells, 0))
+    return legal | swaps, Positions.where(swaps, positions.swap(swaps), played)
 
 
-def _advance(positions: Positions, moves: Tensor) -> Positions:
-    swaps = moves == SWAP
-    cells = positions.to_board_cells(moves.clamp(min=0))
-    return Positions.where(swaps, positions.swap(swaps), positions.play(cells))
-
-
-def _at(moves: np.ndarray, ply: int) -> int:
-    return int(moves[ply]) if ply < len(moves) else 0
-
-
-def _search_fault(game: GameRecord, ply: int, free: np.ndarray) -> str | None:
-    """What is wrong with the numbers of one ply, if anything; bool `free` `[A]` are the board cells
-    that were empty before it."""
-    candidates = game.candidate_cells[ply]
-    candidates = candidates[candidates != NO_CELL]
-    policy = game.policy_cells[ply]
-    policy = policy[policy != NO_CELL]
+def _search_fault(game: GameRecord, ply: int, empty: set[int]) -> str | None:
+    """The first thing that is wrong with the numbers of one ply; `empty` are cells before it."""
+    candidates = set(game.candidate_cells[ply].tolist()) - {NO_CELL}
+    policy = set(game.policy_cells[ply].tolist()) - {NO_CELL}
+    value, preferred, rest = game.values[ply], int(game.preferred[ply]), game.policy_rest[ply]
     if not game.search[ply]:
-        beside = game.values[ply] or game.policy_rest[ply] or game.preferred[ply] != NO_CELL
-        made = len(candidates) + len(policy) or beside
+        made = candidates or policy or value or rest or preferred != NO_CELL
         return "numbers of a search that was not made" if made else None
-    numbers = np.concatenate(([game.values[ply]], game.candidate_values[ply]))
-    if not (np.abs(numbers) <= 1).all():
-        return "a value outside -1 to 1"
-    priors = game.candidate_priors[ply]
-    if not ((priors >= 0) & (priors <= 1 + 1e-5)).all():
-        return "a prior outside 0 to 1"
-    if not (np.append(game.policy_probabilities[ply], game.policy_rest[ply]) >= 0).all():
-        return "an improved policy with an entry that is no probability"
-    cells = np.concatenate((candidates, policy, [game.preferred[ply]]))
-    if ((cells < 0) | (cells >= len(free))).any() or not free[cells].all():
-        return "a candidate or policy entry that is not an empty cell"
-    if game.moves[ply] == SWAP:
-        return "a swap with a policy target" if len(policy) else None
-    if game.moves[ply] not in candidates:
-        return "the move is not among its candidates"
-    total = game.policy_probabilities[ply].sum() + game.policy_rest[ply]
-    return None if abs(total - 1) < 1e-3 else f"an improved policy that sums to {total:.4f}"
+    values, priors = np.append(game.candidate_values[ply], value), game.candidate_priors[ply]
+    probabilities, move = game.policy_probabilities[ply], int(game.moves[ply])
+    total, swap = probabilities.sum() + rest, move == SWAP
+    sound = {
+        "a value outside -1 to 1": (np.abs(values) <= 1).all(),
+        "a prior outside 0 to 1": ((priors >= 0) & (priors <= 1 + 1e-5)).all(),
+        "an improved policy with an entry that is no probability": (probabilities >= 0).all()
+        and rest >= 0,
+        "a candidate or policy entry that is not an empty cell": candidates | policy | {preferred}
+        <= empty,
+        "a swap with a policy target": not (swap and policy),
+        "the move is not among its candidates": swap or move in candidates,
+        f"an improved policy that sums to {total:.4f}": swap or abs(total - 1) < 1e-3,
+    }
+    return next((fault for fault, holds in sound.items() if not holds), None)

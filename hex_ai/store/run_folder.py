@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
@@ -29,7 +29,7 @@ RUN_VERSION = 1
 # What must be the same for a run to be resumed.
 _RUN_PARTS = ("network", "settings", "plan")
 
-_SHARD = re.compile(r"games-([0-9]{6,})\.parquet")
+_SHARD = re.compile(r"games-[0-9]{6,}\.parquet")
 
 
 class GameStore:
@@ -44,8 +44,8 @@ class GameStore:
       finished: ids of the games stored so far.
 
     Raises:
-      StoreError: the folder cannot be written, is in use, holds games though `resume` was not
-        asked for, holds a damaged shard, or was made with other settings.
+      StoreError: the folder cannot be written, is in use, holds games without `resume`, holds a
+        damaged shard, or was made with other settings.
     """
 
     def __init__(self, folder: Path, run: dict[str, Any], *, resume: bool = False) -> None:
@@ -74,7 +74,7 @@ class GameStore:
         else:
             _require_same(self.folder, known, run)
         self.finished = {game_id for path in shards for game_id in _ids(path)}
-        self._next_shard = 1 + max((_shard_number(path) for path in shards), default=-1)
+        self._next_shard = 1 + _shard_number(shards[-1]) if shards else 0
 
     def __enter__(self) -> "GameStore":
         return self
@@ -93,22 +93,16 @@ class GameStore:
         Raises:
           StoreError: a game is stored that was not asked for.
         """
-        stray = sorted(game_id for game_id in self.finished if game_id not in ids)
-        if stray:
-            raise StoreError(f"{self.folder}: holds game {stray[0]}, which was not asked for")
+        stray = min((game_id for game_id in self.finished if game_id not in ids), default=None)
+        if stray is not None:
+            raise StoreError(f"{self.folder}: holds game {stray}, which was not asked for")
         if len(ids) > len(self.finished):
             (self.folder / "summary.json").unlink(missing_ok=True)
         finished = frozenset(self.finished)
         return (game_id for game_id in ids if game_id not in finished)
 
     def write(self, games: Sequence[GameRecord]) -> None:
-        """Stores games as one more shard. When this returns, they are there for good.
-
-        Raises:
-          StoreError: the disk is full or the folder gone; nothing of this shard is left.
-        """
-        if not games:
-            return
+        """Stores games as one more shard, see `write_shard`."""
         # Counted before it is there: an interrupt in between costs a replay, never a double.
         self.finished.update(game.game_id for game in games)
         self._next_shard += 1
@@ -133,9 +127,7 @@ def load_games(folder: str | os.PathLike[str]) -> Games:
       StoreError: no run there, or a shard that cannot be read; RecordError: games of several
         board sizes.
     """
-    tables = [_read(path) for path in shard_paths(Path(folder))]
-    if not tables:
-        raise StoreError(f"{os.fspath(folder)}: holds no games")
+    tables = [_read(path) for path in _some_shards(Path(folder))]
     return from_table(pa.concat_tables(tables).sort_by("game_id"))
 
 
@@ -147,20 +139,16 @@ def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
     Raises:
       StoreError: no run there, or a shard that cannot be read.
     """
-    paths = shard_paths(Path(folder))
-    if not paths:
-        raise StoreError(f"{os.fspath(folder)}: holds no games")
-    order = sorted(
-        (game_id, k, row) for k, path in enumerate(paths) for row, game_id in enumerate(_ids(path))
-    )
-    tables: dict[int, list[GameRecord]] = {}
-    last_use = {k: place for place, (_, k, _) in enumerate(order)}
-    for place, (_, k, row) in enumerate(order):
-        if k not in tables:
-            tables[k] = read_shard(paths[k])
-        yield tables[k][row]
-        if last_use[k] == place:
-            del tables[k]
+    paths = _some_shards(Path(folder))
+    order = sorted((id_, path, row) for path in paths for row, id_ in enumerate(_ids(path)))
+    last_use = {path: place for place, (_, path, _) in enumerate(order)}
+    games: dict[Path, list[GameRecord]] = {}
+    for place, (_, path, row) in enumerate(order):
+        if path not in games:
+            games[path] = read_shard(path)
+        yield games[path][row]
+        if last_use[path] == place:
+            del games[path]
 
 
 def read_shard(path: Path) -> list[GameRecord]:
@@ -175,8 +163,8 @@ def shard_paths(folder: Path) -> list[Path]:
     if not folder.exists():
         return []
     with _errors_named(folder):
-        names = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
-    return sorted(names, key=_shard_number)
+        paths = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    return sorted(paths, key=_shard_number)
 
 
 def require_no_run(folder: Path) -> None:
@@ -234,12 +222,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
       StoreError: it cannot be written.
     """
-    with _errors_named(path):
-        if _is_special(path):
-            path.write_text(text, encoding="utf-8")
-            return
-        with atomic_file(path) as file:
-            file.write(text.encode())
+    with _errors_named(path), open(path, "wb") if _is_special(path) else atomic_file(path) as file:
+        file.write(text.encode())
 
 
 def require_writable(path: Path) -> None:
@@ -258,15 +242,13 @@ def lock_folder(folder: Path) -> BinaryIO:
       StoreError: another process holds it, or the folder cannot be written.
     """
     path = folder / ".lock"
-    with _errors_named(path):
-        file = open(path, "ab")  # noqa: SIM115 - stays open as long as the store
+    with _errors_named(path), ExitStack() as unless_locked:
+        file = unless_locked.enter_context(open(path, "ab"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:  # in use, or a file system without locks
-            file.close()
-            if isinstance(error, BlockingIOError):
-                raise StoreError(f"{folder}: another process is writing here") from error
-            raise
+        except BlockingIOError as error:
+            raise StoreError(f"{folder}: another process is writing here") from error
+        unless_locked.pop_all()
     return file
 
 
@@ -286,6 +268,13 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def _some_shards(folder: Path) -> list[Path]:
+    paths = shard_paths(folder)
+    if not paths:
+        raise StoreError(f"{folder}: holds no games")
+    return paths
+
+
 def _read_json(path: Path) -> Any:
     with _errors_named(path):
         try:
@@ -299,12 +288,9 @@ def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -
     if before != now:
         raise StoreError(f"{folder}: was made by hex_ai {before}, not {now}")
     for part in _RUN_PARTS:
-        before, now = known[part], wanted[part]
-        for name in sorted(now):
-            if before.get(name) != now[name]:
-                raise StoreError(
-                    f"{folder}: {name} is {before.get(name)!r} in this run, not {now[name]!r}"
-                )
+        for name, now in sorted(wanted[part].items()):
+            if (before := known[part].get(name)) != now:
+                raise StoreError(f"{folder}: {name} is {before!r} in this run, not {now!r}")
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -315,10 +301,8 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def _ids(path: Path) -> list[int]:
-    ids: list[int] = _read(path, ["game_id"])["game_id"].to_pylist()
-    return ids
+    return cast(list[int], _read(path, ["game_id"])["game_id"].to_pylist())
 
 
 def _shard_number(path: Path) -> int:
-    match = _SHARD.fullmatch(path.name)
-    return int(match.group(1)) if match else -1
+    return int(path.stem.removeprefix("games-"))

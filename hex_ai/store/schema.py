@@ -12,7 +12,7 @@ from hex_ai.errors import RecordError
 from hex_ai.game.records import BLUE, ENDS, NO_CELL, RED, SCHEMA_VERSION, SWAP, GameRecord, Games
 
 # Fields of a record, those with one entry a ply, and those with a row of entries a ply.
-GAME_FIELDS = {
+_GAME_FIELDS = {
     "game_id": pa.int64(),
     "board_size": pa.uint8(),
     "swapped": pa.bool_(),
@@ -44,14 +44,15 @@ _ROW_CELLS = {
 
 _WINNERS = {RED: "red", BLUE: "blue"}
 
-_COLUMNS = (
-    GAME_FIELDS
-    | {name: pa.list_(kind) for name, kind in PLY_FIELDS.items()}
-    | {name: pa.list_(pa.list_(kind)) for name, kind in ROW_FIELDS.items()}
-)
-
-SCHEMA = pa.schema(
-    [pa.field(name, kind, nullable=False) for name, kind in _COLUMNS.items()],
+_SCHEMA = pa.schema(
+    [
+        *(pa.field(name, kind, nullable=False) for name, kind in _GAME_FIELDS.items()),
+        *(pa.field(name, pa.list_(kind), nullable=False) for name, kind in PLY_FIELDS.items()),
+        *(
+            pa.field(name, pa.list_(pa.list_(kind)), nullable=False)
+            for name, kind in ROW_FIELDS.items()
+        ),
+    ],
     metadata={"hex_ai.schema_version": str(SCHEMA_VERSION)},
 )
 
@@ -64,7 +65,7 @@ def to_table(games: Sequence[GameRecord]) -> pa.Table:
     winners = {"winner": [_WINNERS[game.winner] for game in games]}
     columns = [
         pa.array(winners.get(name) or [getattr(game, name) for game in games], kind)
-        for name, kind in GAME_FIELDS.items()
+        for name, kind in _GAME_FIELDS.items()
     ]
     plies = _offsets([len(game.moves) for game in games])
     for name, kind in PLY_FIELDS.items():
@@ -76,7 +77,7 @@ def to_table(games: Sequence[GameRecord]) -> pa.Table:
         flat = np.concatenate([getattr(game, name) for game in games])[used]
         inner = pa.ListArray.from_arrays(_offsets(used.sum(1).tolist()), pa.array(flat, kind))
         columns.append(pa.ListArray.from_arrays(plies, inner))
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    return pa.Table.from_arrays(columns, schema=_SCHEMA)
 
 
 def from_table(table: pa.Table) -> Games:
@@ -86,11 +87,11 @@ def from_table(table: pa.Table) -> Games:
       RecordError: another schema or version, no game, or games of several board sizes.
     """
     require_schema(table.schema)
-    columns = {name: _only_chunk(table, name) for name in table.column_names}
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
     _require_consistent(columns)
     winners = {name: winner for winner, name in _WINNERS.items()}
     moves = columns["moves"]
-    fields = {name: _flat(columns[name]) for name in PLY_FIELDS}
+    fields = {name: _tensor(columns[name].flatten()) for name in PLY_FIELDS}
     fields |= {
         name: _padded(columns[name].flatten(), NO_CELL if name.endswith("cells") else 0)
         for name in ROW_FIELDS
@@ -152,7 +153,7 @@ def require_schema(schema: pa.Schema) -> None:
     if version != str(SCHEMA_VERSION).encode():
         said = ascii(version[:20].decode(errors="replace"))[1:-1]
         raise RecordError(f"record schema version {said}, this package reads {SCHEMA_VERSION}")
-    if not schema.equals(SCHEMA):
+    if not schema.equals(_SCHEMA):
         raise RecordError("the columns are not those of the record schema")
 
 
@@ -160,23 +161,13 @@ def _offsets(lengths: Sequence[int]) -> pa.Array:
     return pa.array(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32), pa.int32())
 
 
-def _only_chunk(table: pa.Table, name: str) -> pa.Array:
-    column = table[name].combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-
-
 def _tensor(array: pa.Array) -> Tensor:
     return torch.from_numpy(array.to_numpy(zero_copy_only=False).copy())
 
 
-def _flat(lists: pa.Array) -> Tensor:
-    return _tensor(lists.flatten())
-
-
 def _padded(lists: pa.Array, filler: int) -> Tensor:
     """Rows of unequal length as one tensor `[T, longest]`."""
-    lengths = _tensor(lists.value_lengths()).long()
-    values = _flat(lists)
+    lengths, values = _tensor(lists.value_lengths()).long(), _tensor(lists.flatten())
     place = torch.arange(int(lengths.max()) if len(lengths) else 0)
     used = place < lengths[:, None]
     padded = torch.full(used.shape, filler, dtype=values.dtype)

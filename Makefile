@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 # A test worker for each processor, and one torch thread each: more would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
@@ -16,6 +16,7 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(PIP) torch
 	$(PIP) -e ".[dev]"
+	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true  # as pip does, but on all processors
 	touch $@
 
 selfplay: setup

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import Run
 
 from hex_ai import __version__
 from hex_ai.bench.modes import MODES
@@ -197,20 +198,15 @@ def test_what_is_no_regular_file_is_written_to_and_stays(run: Command, tmp_path:
 QUICK_MATCH = ["match", "random", "random", "--games", "2", "--board-size", "3", "--save"]
 
 
-def in_a_process(*arguments: str, **streams: Any) -> subprocess.Popen[str]:
-    """Runs `hex-ai` apart from this process, with standard streams of its own."""
-    code = "from hex_ai.cli.main import main; main()"
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, **streams)
-
-
 def test_a_reader_of_a_pipe_gets_the_result(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with (
         subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader,
-        in_a_process(*QUICK_MATCH, str(pipe), stdout=subprocess.DEVNULL) as process,
     ):
-        assert process.wait(60) == 0
+        process = Run(*QUICK_MATCH, str(pipe))
+        process.wait()
+        assert process.status == 0
         assert len(reader.communicate(timeout=60)[0].splitlines()) == 2
 
 
@@ -218,18 +214,15 @@ def test_nobody_needs_to_read_the_progress(tmp_path: Path) -> None:
     """Each round tells a line on standard error, to a pipe that nobody reads any more."""
     sizes = ["--board-sizes", "3", "--channels", "8", "--blocks", "1"]
     rounds = ["--games", "12", "--games-per-round", "4", "--out", str(tmp_path / "run")]
-    with in_a_process(
-        "learn", *sizes, *rounds, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr
-        process.stderr.close()
-        assert process.stdout
-        assert process.stdout.read().startswith("12 games; ")
-        assert process.wait(60) == 0
-    with in_a_process("export", "/nowhere", stderr=subprocess.PIPE) as process:
-        assert process.stderr
-        process.stderr.close()
-        assert process.wait(60) == 6
+    process = Run("learn", *sizes, *rounds)
+    process.stderr.close()
+    out, _ = process.wait()
+    assert out.startswith("12 games; ")
+    assert process.status == 0
+    process = Run("export", "/nowhere")
+    process.stderr.close()
+    process.wait()
+    assert process.status == 6
 
 
 def test_one_line_is_one_game(run: Command) -> None:
@@ -576,37 +569,18 @@ def test_verify_judges_ends_by_the_settings_of_the_run(
 
 @pytest.mark.parametrize("command", ["export", "show"])
 def test_a_reader_who_has_had_enough_is_no_error(command: str, folder: Path) -> None:
-    """Unbuffered, so that the pipe is closed while there is still much to say."""
-    code = "import sys; sys.stdin.read(); from hex_ai.cli.main import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", code, command, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        process.stdout.close()
-        process.stdin.close()
-        assert process.stderr.read() == ""
-        assert process.wait(60) == 0
+    process = Run(command, str(folder))
+    process.stdout.close()
+    _, said = process.wait()
+    assert (process.status, said) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_behind_the_output_is_one_line(folder: Path) -> None:
-    code = "from hex_ai.cli.main import main; main()"
     with open("/dev/full", "w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-c", code, "export", str(folder)],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    refused(Ended(ended.returncode, "", ended.stderr), "No space left")
+        process = Run("export", str(folder), stdout=full.fileno())
+        _, said = process.wait()
+    refused(Ended(process.status, "", said), "No space left")
 
 
 def test_the_script_is_a_thin_door(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import Run
 from htp_player import Player, agree, stones_shown
 from inference_toys import HashEvaluator, random_network
 from reference import cell_name
@@ -277,31 +276,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def htp(model: Path, *flags: str) -> list[str]:
-    code = "from hex_ai.cli.main import main; main()"
-    return [sys.executable, "-c", code, "htp", "--model", str(model), *flags]
-
-
-# Output to a pipe is buffered, wherever the tests themselves run.
-BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-
-
-def run_htp(model: Path, script: bytes, *flags: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        htp(model, *flags),
-        input=script,
-        capture_output=True,
-        env=BUFFERED,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_a_piped_script_is_answered_and_nothing_else_is_said(model: Path) -> None:
     script = b"1 name\r\n\n# hm\nboardsize 3\n\xff\xfe\x00\ngenmove b\n2 quit\nname\n"
-    ended = run_htp(model, script, "--swap", "off", "--widths", "2,1")
-    assert (ended.returncode, ended.stderr) == (0, b"")
-    replies = ended.stdout.decode().split("\n\n")
+    run = Run("htp", "--model", str(model), "--swap", "off", "--widths", "2,1")
+    out, err = run.wait(script)
+    assert (run.status, err) == (0, "")
+    replies = out.split("\n\n")
     assert replies[:2] == ["=1 hex_ai", "= "]
     assert replies[2].startswith("? unknown command: ")
     assert re.fullmatch("= [abc][123]", replies[3])
@@ -310,7 +290,7 @@ def test_a_piped_script_is_answered_and_nothing_else_is_said(model: Path) -> Non
     said: list[str] = []
     lines = [line.decode(errors="replace") for line in script.splitlines()]
     serve_htp(model, widths=(2, 1), swap="off", lines=lines, write=said.append)
-    assert "".join(said) == ended.stdout.decode()
+    assert "".join(said) == out
 
 
 def test_flags_from_python(model: Path) -> None:
@@ -322,46 +302,28 @@ def test_flags_from_python(model: Path) -> None:
 
 
 def test_the_end_of_the_input_ends_it(model: Path) -> None:
-    ended = run_htp(model, b"genmove bla", "--board-size", "2")
-    assert (ended.returncode, ended.stderr) == (0, b"")
-    assert ended.stdout.count(b"\n\n") == 1
+    run = Run("htp", "--model", str(model), "--board-size", "2")
+    out, err = run.wait(b"genmove bla")
+    assert (run.status, err) == (0, "")
+    assert out.count("\n\n") == 1
 
 
 def test_every_reply_comes_at_once(model: Path) -> None:
-    with subprocess.Popen(
-        htp(model),
-        env=BUFFERED,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        for line, reply in (("1 name\n", "=1 hex_ai\n"), ("boardsize 2\n", "= \n")):
-            process.stdin.write(line)
-            process.stdin.flush()
-            assert process.stdout.readline() == reply
-            assert process.stdout.readline() == "\n"
-        process.stdin.close()
-        assert process.wait(60) == 0
+    run = Run("htp", "--model", str(model))
+    for line, reply in ((b"1 name\n", "=1 hex_ai\n"), (b"boardsize 2\n", "= \n")):
+        run.stdin.write(line)
+        run.stdin.flush()
+        assert run.stdout.readline() == reply
+        assert run.stdout.readline() == "\n"
+    run.wait()
+    assert run.status == 0
 
 
 def test_an_asker_who_has_gone_is_no_error(model: Path) -> None:
-    with subprocess.Popen(
-        htp(model),
-        env=BUFFERED,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        process.stdout.close()
-        process.stdin.write(b"name\nname\n")
-        process.stdin.close()
-        assert process.stderr.read() == b""
-        assert process.wait(60) == 0
+    run = Run("htp", "--model", str(model))
+    run.stdout.close()
+    _, said = run.wait(b"name\nname\n")
+    assert (run.status, said) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def start(network: Path, folder: Path, *more: str) -> Run:
     command = ["selfplay", "--model", str(network), "--out", str(folder), "--resume"]
     plan = ["--device", TEST_DEVICE, "--runtime", "eager", "--precision", "float32"]
     games = ["--num-games", str(GAMES), "--board-size", "3", "--games-in-flight", "6"]
-    return Run([*command, *plan, *games, *more], network.parent, shard_games=3)
+    return Run(*command, *plan, *games, *more, shard_games=3)
 
 
 def finish(run: Run) -> str:
@@ -157,21 +157,11 @@ def test_a_signal_while_it_loads_ends_it_without_a_word() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM])
-def test_a_signal_without_a_folder_ends_a_run_too(number: signal.Signals, network: Path) -> None:
-    code = (
-        "import os; from hex_ai.cli.main import main; from hex_ai.selfplay import game_batch;"
-        f"step = game_batch.GameBatch.step; kill = lambda: os.kill(os.getpid(), {int(number)});"
-        "game_batch.GameBatch.step = lambda self: (kill(), step(self))[1];"
-        "main()"
-    )
-    flags = ["selfplay", "--model", str(network), "--runtime", "eager", "--board-size", "4"]
-    run = subprocess.run(
-        [sys.executable, "-c", code, *flags],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 128 + number
-    assert run.stderr.splitlines() == ["stopped"]
+def test_a_signal_without_a_folder_ends_a_run_too(network: Path) -> None:
+    flags = ["--model", str(network), "--runtime", "eager", "--games-in-flight", "1"]
+    run = Run("selfplay", *flags, "--board-size", "4", "--num-games", "100000")
+    time.sleep(1)
+    run.send(signal.SIGTERM)
+    _, said = run.wait()
+    assert run.status == 128 + signal.SIGTERM
+    assert said.splitlines()[-1] == "stopped"

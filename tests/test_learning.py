@@ -125,10 +125,10 @@ def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
     assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
 
 
-def start(folder: Path, streams: Path) -> Run:
+def start(folder: Path) -> Run:
     command = ["learn", "--out", str(folder), "--resume", "--games", "84", "--device", TEST_DEVICE]
     sizes = ["--board-sizes", "3,4", "--search-widths", "3,1", "--channels", "8", "--blocks", "1"]
-    return Run([*command, *sizes, "--games-per-round", "12", "--batch", "16"], streams)
+    return Run(*command, *sizes, "--games-per-round", "12", "--batch", "16")
 
 
 def rounds_noted(folder: Path) -> int:
@@ -145,7 +145,7 @@ def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
     learn(whole, 84)
     draw, seen = random.Random(4), 0
     for number in range(share(3, 20)):
-        run = start(cut, tmp_path)
+        run = start(cut)
         seen = rounds_noted(cut)
         while run.status is None and rounds_noted(cut) <= seen:
             time.sleep(0.01)
@@ -156,14 +156,21 @@ def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
         if number % 2:
             assert run.status in (0, 130)
         assert rounds_noted(cut) >= seen
-    run = start(cut, tmp_path)
-    _, said = run.wait(100)
+    run = start(cut)
+    _, said = run.wait()
     assert run.status == 0, said
     assert weights(whole) == weights(cut)
     for size in (3, 4):
         games = [list(read_games(path / "games" / f"{size}x{size}")) for path in (whole, cut)]
         assert [g.moves.tolist() for g in games[0]] == [g.moves.tolist() for g in games[1]]
         assert [g.game_id for g in games[0]] == [g.game_id for g in games[1]]
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    learn(folder, 12)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -181,12 +188,13 @@ def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
     ],
     ids=str,
 )
-def test_every_setting_changes_what_is_learnt(change: dict[str, Any], tmp_path: Path) -> None:
-    learn(tmp_path / "one", 12)
-    learn(tmp_path / "other", 12, replace(SMALL, **change))
-    assert weights(tmp_path / "one") != weights(tmp_path / "other")
+def test_every_setting_changes_what_is_learnt(
+    change: dict[str, Any], small_run: Path, tmp_path: Path
+) -> None:
+    learn(tmp_path, 12, replace(SMALL, **change))
+    assert weights(small_run) != weights(tmp_path)
     with pytest.raises(StoreError, match=next(iter(change))):
-        Learner(tmp_path / "one", replace(SMALL, **change), resume=True, device=TEST_DEVICE)
+        Learner(small_run, replace(SMALL, **change), resume=True, device=TEST_DEVICE)
 
 
 def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_every_mode_plays_the_same_games(
 
     Slow modes play some of the ids only: a game does not depend on what else is played.
     """
-    games = share(7, 24)
+    games = share(5, 24)
     modes = itertools.cycle(MODES[1:])
     for _ in range(size * len(widths)):
         next(modes)

@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What is imported often is compiled on all processors at once, which pip does on one, and for all there is.
+SELDOM := /(tests?|testing|open_spiel|scipy|fontTools|networkx|pip|setuptools|lexers|physics|tensorboard)/
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 # A test worker for each processor, and one torch thread each: more would wait for one another.
@@ -16,7 +18,7 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(PIP) torch
 	$(PIP) -e ".[dev]"
-	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true  # as pip does, but on all processors
+	$(BIN)/python -m compileall -q -j 0 -x '$(SELDOM)' .venv/lib >/dev/null || true
 	touch $@
 
 selfplay: setup

@@ -27,9 +27,11 @@ BOTH = ("proven", "resign")
 WHOLE = SelfPlaySettings(5, (3, 2), resign_threshold=0.4, resign_played_on=0.3)
 
 
-def play(settings: SelfPlaySettings, device: torch.device, **mode: Any) -> list[GameRecord]:
+def play(
+    settings: SelfPlaySettings, device: torch.device, count: int = 80, **mode: Any
+) -> list[GameRecord]:
     runner = Runner(Hashed(2), settings, device=device, **{"games_in_flight": 40} | mode)
-    games = [game for some in runner.play(range(80)) for game in some]
+    games = [game for some in runner.play(range(count)) for game in some]
     return sorted(games, key=lambda game: game.game_id)
 
 
@@ -75,7 +77,7 @@ def test_a_stopped_game_is_the_start_of_the_whole_one(
 def test_stopped_games_are_the_same_in_every_mode(
     mode: dict[str, Any], device: torch.device
 ) -> None:
-    expected, games = play(stopping(*BOTH), device), play(stopping(*BOTH), device, **mode)
+    expected, games = play(stopping(*BOTH), device, 30), play(stopping(*BOTH), device, 30, **mode)
     assert [print_of(game) for game in games] == [print_of(game) for game in expected]
 
 

@@ -16,7 +16,6 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed" or 0)'
 	$(PYTHON) -m venv .venv
-	$(PIP) torch
 	$(PIP) -e ".[dev]"
 	$(BIN)/python -m compileall -q -j 0 -x '$(SELDOM)' .venv/lib >/dev/null || true
 	touch $@

@@ -16,7 +16,8 @@ import torch
 from hex_ai.arena import foreign
 from hex_ai.arena.engine_process import EngineProcess
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer, tree_search_move
-from hex_ai.arena.match import match, spread_openings
+from hex_ai.arena.match import match
+from hex_ai.arena.openings import spread_openings
 from hex_ai.arena.players import RandomPlayer, Turn
 from hex_ai.errors import EngineError, SettingError
 from hex_ai.game.positions import Positions

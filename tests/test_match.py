@@ -19,7 +19,8 @@ from torch import Tensor
 from hex_ai.arena import match as arena
 from hex_ai.arena import specs
 from hex_ai.arena.foreign import HtpPlayer
-from hex_ai.arena.match import fair_cells, match, spread_openings
+from hex_ai.arena.match import match
+from hex_ai.arena.openings import fair_cells, match_openings, read_openings, spread_openings
 from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Strategy, Turn
 from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.score import MatchGame, Score
@@ -84,6 +85,58 @@ def test_openings_are_spread_over_the_board_and_then_drawn_by_the_seed() -> None
     assert more[0][:9] == more[2][:9]
     assert all(len(set(pair)) == len(pair) == 2 for pair in more[0][9:])
     assert len(set(more[0])) == 30
+
+
+def test_openings_are_read_from_files(tmp_path: Path) -> None:
+    listed, lines = tmp_path / "listed.json", tmp_path / "lines.txt"
+    listed.write_text('[["a2", "d3"], ["b1"], []]')
+    lines.write_text("#4,a2d3\n\nhttps://trmph.com/hex/board#4,b1\n#4,\n")
+    assert read_openings(listed, 4) == read_openings(lines, 4) == [(4, 11), (1,), ()]
+    games = match(*random_pair(), board_size=4, openings=str(lines)).games
+    assert [game.moves[:2] for game in games[:2]] == [(4, 11)] * 2
+    assert [game.moves[0] for game in games[2:4]] == [1, 1]
+    assert [game.first_is_red for game in games] == [True, False] * 3
+    assert len(match(*random_pair(), board_size=4, openings=str(listed), games=4).games) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no opening"),
+        ("[]", "holds no opening"),
+        ("[1]", "not a list of lists of cells"),
+        ('[["a1", 2]]', "not a list of lists of cells"),
+        ('[["a1"]', "delimiter"),
+        ('[["a1", "e1"]]', "'e1' is not on a board of 4x4"),
+        ('[["a1", "a1"]]', "opening 1 has a cell twice"),
+        ('[["a1"], ["b2"], ["a1"]]', "opening 3 is there twice"),
+        ('[["a1","b1","a2","b2","a3","b3","a4"]]', "opening 1 is a game that is over"),
+        ("#4,a1\n#5,a1", "line 2 is for 5x5"),
+        ("#4,a1a1", "line 1 has a swap"),
+        ("a1b2", "is not a TRMPH line"),
+        ("[" * 100_000, "openings"),
+    ],
+)
+def test_files_without_openings_are_refused(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "openings"
+    path.write_text(text)
+    with pytest.raises(SettingError, match=re.escape(said)) as error:
+        read_openings(path, 4)
+    assert str(path) in str(error.value)
+    path.write_bytes(b"#4,\xff")
+    with pytest.raises(SettingError, match="not a text in UTF-8"):
+        read_openings(path, 4)
+    with pytest.raises(SettingError, match="directory"):
+        read_openings(tmp_path, 4)
+
+
+@pytest.mark.parametrize("size", [9, 11, 13])
+def test_balanced_openings_are_pairs_of_stones_and_no_two_the_same(size: int) -> None:
+    suite, last = match_openings("balanced", size, None), size**2 - 1
+    assert len(suite) == 48
+    assert all(len(set(opening)) == len(opening) == 2 for opening in suite)
+    kinds = {min((red, blue), (last - red, last - blue)) for red, blue in suite}
+    assert len(kinds) == 48
 
 
 @pytest.mark.parametrize("size", [4, 5])
@@ -353,7 +406,9 @@ def test_an_engine_that_is_not_there_is_an_error() -> None:
         ({"games": 0}, "0 games: want an even number"),
         ({"games_in_flight": 0}, "games in flight 0"),
         ({"board_size": 3, "games": 92}, "92 games: there are not so many openings"),
-        ({"openings": "odd"}, "'odd' is neither"),
+        ({"openings": "odd"}, "'odd': neither 'spread', 'fair' nor 'balanced', nor a file"),
+        ({"openings": "balanced", "board_size": 5}, "are there for 9, 11, 13, not for 5"),
+        ({"openings": "balanced", "games": 98}, "98 games: openings 'balanced' are 48"),
         ({"sprt": (5.0, 0.0)}, "5,0 are not ascending"),
         ({"device": "tpu"}, "tpu"),
         ({"temperature": -1.0}, "temperature -1"),

@@ -1,6 +1,6 @@
 """Matches: many games in lockstep, every opening played twice, once with each colour."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -8,19 +8,14 @@ from pathlib import Path
 
 import torch
 
+from hex_ai.arena.openings import match_openings
 from hex_ai.arena.players import NO_MOVE, Player, Turn
 from hex_ai.arena.rating import Sprt
 from hex_ai.arena.score import MatchGame, Score
 from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.game.records import MIN_SIZE
-from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
-from hex_ai.inference.inference_plan import default_plan, resolve_device
-from hex_ai.inference.model_inference import ModelInference
-from hex_ai.inference.position_collector import Evaluator, PositionCollector
-from hex_ai.keyed_random import Stream, random_bits
-from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.store.run_folder import require_writable, write_text
 
 
@@ -29,7 +24,7 @@ def match(
     second: Player | str,
     *,
     board_size: int = 11,
-    games: int = 200,
+    games: int | None = None,
     openings: str = "spread",
     temperature: float = 0.0,
     sprt: tuple[float, float] | None = None,
@@ -46,9 +41,10 @@ def match(
       first, second: players, or what names them, see docs/match.md. Those that are given as
         players are not closed.
       board_size: N, 3 to 19.
-      games: an even number, two of each opening.
-      openings: `spread` over the board, or `fair`: nearest to even by a search of the shipped
-        network.
+      games: an even number, two of each opening; by default 200, or two of each opening of a suite.
+      openings: `spread` over the board; `fair`: single stones, nearest to even by a search of the
+        shipped network; `balanced`: pairs of stones, the suite that is shipped for 9×9, 11×11 and
+        13×13; or the path of a file of openings, see docs/match.md.
       temperature: of the networks' moves.
       sprt: ends the match once it is decided between these two Elo leads of the first player.
       seed: of openings and moves.
@@ -59,13 +55,14 @@ def match(
       report: is told the score, which goes on to change, whenever games have ended.
 
     Raises:
-      SettingError: an invalid setting or name of a player.
+      SettingError: an invalid setting, name of a player, or file of openings.
       HexAIError: a player that cannot be started, fails, or gives a move that is not legal.
     """
-    _require_playable(board_size, games, games_in_flight)
+    if games_in_flight < 1:
+        raise SettingError(f"games in flight {games_in_flight} is not 1 or more")
+    pairs = match_openings(openings, board_size, games, seed=seed, device=device)
     test = None if sprt is None else Sprt(*sprt)
     options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type)
-    pairs = _openings(openings, board_size, games // 2, seed, options.device)
     file = None if save is None else Path(save)
     if file is not None:
         require_writable(file)
@@ -99,79 +96,6 @@ def _players(
 
         # Other draws for each, or a network that meets itself would play the same games twice.
         yield player(first, 2 * options.seed), player(second, 2 * options.seed + 1)
-
-
-def _require_playable(board_size: int, games: int, games_in_flight: int) -> None:
-    """Raises `SettingError` for a match that is impossible."""
-    Positions.empty(0, board_size)
-    moves = board_size**2
-    if board_size < MIN_SIZE:
-        raise SettingError(f"board size {board_size} is below {MIN_SIZE}")
-    if games < 2 or games % 2:
-        raise SettingError(f"{games} games: want an even number, two of each opening")
-    if games_in_flight < 1:
-        raise SettingError(f"games in flight {games_in_flight} is not 1 or more")
-    if games > 2 * moves + moves * (moves - 1):
-        raise SettingError(f"{games} games: there are not so many openings")
-
-
-def _openings(kind: str, size: int, count: int, seed: int, device: str) -> list[tuple[int, ...]]:
-    if kind == "spread":
-        return spread_openings(size, count, seed)
-    if kind != "fair":
-        raise SettingError(f"openings {kind!r} is neither 'spread' nor 'fair'")
-    network = load_checkpoint(default_model_path()).network
-    judge = ModelInference(network, default_plan(torch.device(device), runtime="eager"))
-    cells = [(cell,) for cell in fair_cells(size, judge, judge.device)]
-    return _with_pairs(cells, size, count, seed)
-
-
-def spread_openings(size: int, count: int, seed: int) -> list[tuple[int, ...]]:
-    """So many openings, board cells, no two alike.
-
-    Single cells, each before its rotation by 180°, which is the same opening to whoever plays by
-    the position alone; spread over the board if not all are wanted. Then pairs of cells, drawn by
-    the seed.
-    """
-    last, half = size**2 - 1, (size**2 + 1) // 2
-    cells = torch.linspace(0, half - 1, min(count, half)).round().long().tolist()
-    return _with_pairs(
-        [(cell,) for cell in (*cells, *(last - c for c in cells))], size, count, seed
-    )
-
-
-def _with_pairs(
-    cells: Iterable[tuple[int, ...]], size: int, count: int, seed: int
-) -> list[tuple[int, ...]]:
-    """The first `count` of these openings, without repeats, and pairs of cells for what lacks."""
-    found, moves, draw = dict.fromkeys(cells), size**2, 0
-    while len(found) < count:
-        bits = random_bits(seed, torch.tensor([Stream.MATCH_OPENING]), torch.tensor([draw]))
-        one, other = divmod(int(bits.remainder(moves * moves)), moves)
-        if one != other:
-            found.setdefault((one, other))
-        draw += 1
-    return list(found)[:count]
-
-
-def fair_cells(size: int, evaluator: Evaluator, device: torch.device) -> tuple[int, ...]:
-    """All opening cells of a board, the fairest first: those whose value is nearest 0.
-
-    A cell and its rotation by 180° are the same opening, and share the mean of their values. So the
-    half of the board comes first, then its rotation.
-
-    Args:
-      size: N.
-      evaluator: judges, by a search of widths (8, 4).
-      device: where it wants positions.
-    """
-    cells = torch.arange(size**2, device=device)
-    opened = Positions.empty(size**2, size, device).play(cells)
-    tree = build_search_tree_with_collection(opened, (8, 4), 0.0, PositionCollector(evaluator))
-    evaluator.check()
-    unfair = (tree.values + tree.values.flip(0)).abs()
-    best = unfair[: (size**2 + 1) // 2].argsort(stable=True).tolist()
-    return tuple(dict.fromkeys((*best, *(size**2 - 1 - cell for cell in best))))
 
 
 def _ended_games(

@@ -21,9 +21,16 @@ def match(
     first: Annotated[str, typer.Argument(help="player, see docs/match.md")],
     second: Annotated[str, typer.Argument(help="player")],
     board_size: Annotated[int, typer.Option(help="3 to 19")] = 11,
-    games: Annotated[int, typer.Option(help="an even number, two of each opening")] = 200,
+    games: Annotated[
+        int | None,
+        typer.Option(help="an even number, two of each opening; default: 200, or a whole suite"),
+    ] = None,
     openings: Annotated[
-        str, typer.Option(help="spread over the board, or fair: nearest to even under the pie rule")
+        str,
+        typer.Option(
+            help="spread over the board, fair (single stones, near even), balanced (pairs of "
+            "stones, for 9, 11 and 13), or a file of openings"
+        ),
     ] = "spread",
     temperature: Annotated[float, typer.Option(help="of the networks' moves")] = 0.0,
     sprt: Annotated[

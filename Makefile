@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# What is imported often is compiled on all processors at once, which pip does on one, and for all there is.
+# pip would compile every file, on one processor. Here all processors compile what is often imported; that a
+# package ships files for another Python, which cannot be compiled, is no error.
 SELDOM := /(tests?|testing|open_spiel|scipy|fontTools|networkx|pip|setuptools|lexers|physics|tensorboard)/
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 

@@ -67,6 +67,7 @@ def values(pairs: Tensor, size: int, model: ModelInference, *, search: bool) -> 
 
 
 def value(pairs: Tensor, size: int, model: ModelInference, *, search: bool) -> Tensor:
+    """float32 `[K]`: values of these openings as they lie, as Red sees them."""
     positions = Positions.empty(len(pairs), size)
     for cells in pairs.T:
         positions = positions.play(positions.to_board_cells(cells))

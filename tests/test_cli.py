@@ -569,10 +569,22 @@ def test_verify_judges_ends_by_the_settings_of_the_run(
 
 @pytest.mark.parametrize("command", ["export", "show"])
 def test_a_reader_who_has_had_enough_is_no_error(command: str, folder: Path) -> None:
-    process = Run(command, str(folder))
-    process.stdout.close()
-    _, said = process.wait()
-    assert (process.status, said) == (0, "")
+    """Unbuffered, so that the pipe is closed while there is still much to say."""
+    code = "import sys; sys.stdin.read(); from hex_ai.cli.main import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code, command, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        process.stdin.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

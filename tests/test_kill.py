@@ -157,11 +157,21 @@ def test_a_signal_while_it_loads_ends_it_without_a_word() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
-def test_a_signal_without_a_folder_ends_a_run_too(network: Path) -> None:
-    flags = ["--model", str(network), "--runtime", "eager", "--games-in-flight", "1"]
-    run = Run("selfplay", *flags, "--board-size", "4", "--num-games", "100000")
-    time.sleep(1)
-    run.send(signal.SIGTERM)
-    _, said = run.wait()
-    assert run.status == 128 + signal.SIGTERM
-    assert said.splitlines()[-1] == "stopped"
+@pytest.mark.parametrize("number", [signal.SIGTERM])
+def test_a_signal_without_a_folder_ends_a_run_too(number: signal.Signals, network: Path) -> None:
+    code = (
+        "import os; from hex_ai.cli.main import main; from hex_ai.selfplay import game_batch;"
+        f"step = game_batch.GameBatch.step; kill = lambda: os.kill(os.getpid(), {int(number)});"
+        "game_batch.GameBatch.step = lambda self: (kill(), step(self))[1];"
+        "main()"
+    )
+    flags = ["selfplay", "--model", str(network), "--runtime", "eager", "--board-size", "4"]
+    run = subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 128 + number
+    assert run.stderr.splitlines() == ["stopped"]

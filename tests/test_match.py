@@ -90,7 +90,7 @@ def test_openings_are_spread_over_the_board_and_then_drawn_by_the_seed() -> None
 def test_openings_are_read_from_files(tmp_path: Path) -> None:
     listed, lines = tmp_path / "listed.json", tmp_path / "lines.txt"
     listed.write_text('[["a2", "d3"], ["b1"], []]')
-    lines.write_text("#4,a2d3\n\nhttps://trmph.com/hex/board#4,b1\n#4,\n")
+    lines.write_text("\ufeff#4,a2d3\n\nhttps://trmph.com/hex/board#4,b1\n#4,\n")
     assert read_openings(listed, 4) == read_openings(lines, 4) == [(4, 11), (1,), ()]
     games = match(*random_pair(), board_size=4, openings=str(lines)).games
     assert [game.moves[:2] for game in games[:2]] == [(4, 11)] * 2

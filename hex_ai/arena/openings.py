@@ -71,7 +71,7 @@ def read_openings(path: Path, board_size: int) -> list[Opening]:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(MOST_BYTES + 1).decode()
+            text = file.read(MOST_BYTES + 1).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise SettingError(f"openings {str(path)!r}: {_reason(error)}") from error
     if len(text) > MOST_BYTES:
@@ -123,13 +123,14 @@ def _from_line(number: int, line: str, board_size: int) -> Opening:
 def _require_openings(found: list[Opening], board_size: int) -> None:
     if not found:
         raise SettingError("holds no opening")
-    if len(set(found)) < len(found):
-        twice = next(number for number, one in enumerate(found, 1) if one in found[: number - 1])
-        raise SettingError(f"opening {twice} is there twice")
+    seen: set[Opening] = set()
     for number, cells in enumerate(found, 1):
-        position = Positions.empty(1, board_size)
+        if cells in seen:
+            raise SettingError(f"opening {number} is there twice")
         if len(set(cells)) < len(cells):
             raise SettingError(f"opening {number} has a cell twice")
+        seen.add(cells)
+        position = Positions.empty(1, board_size)
         for cell in cells:
             position = position.play(position.to_board_cells(torch.tensor([cell])))
         if bool(position.finished[0]):

@@ -102,7 +102,11 @@ class GameStore:
         return (game_id for game_id in ids if game_id not in finished)
 
     def write(self, games: Sequence[GameRecord]) -> None:
-        """Stores games as one more shard, see `write_shard`."""
+        """Stores games as one more shard. When this returns, they are there for good.
+
+        Raises:
+          StoreError: the disk is full or the folder gone; nothing of this shard is left.
+        """
         # Counted before it is there: an interrupt in between costs a replay, never a double.
         self.finished.update(game.game_id for game in games)
         self._next_shard += 1

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     SCATTERED_PLIES = -3  # how many plies of a scattered game are random
     SCATTERED = -4  # whether the game is scattered
     RANDOM_CELL = -5  # the random cell of ply 1; ply k draws it from RANDOM_CELL - (k - 1)
+    SEARCHED = -1_000_000  # whether ply 0 is searched; ply k draws it from SEARCHED - k
     # In the place of the game id:
     MATCH_OPENING = -6  # the openings of a match, by their number
 

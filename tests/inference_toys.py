@@ -109,11 +109,13 @@ class HashNetwork(nn.Module):
         return logits.to(planes.dtype), values.to(planes.dtype)
 
 
-def random_network(seed: int, channels: int = 8, blocks: int = 2) -> HexNetwork:
+def random_network(
+    seed: int, channels: int = 8, blocks: int = 2, hexagonal: bool = True, paths: int = 1
+) -> HexNetwork:
     """A network whose batch norms have seen something: no block is the identity."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = HexNetwork(NetworkConfig(channels, blocks))
+        network = HexNetwork(NetworkConfig(channels, blocks, hexagonal, paths))
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 assert module.running_mean is not None

@@ -9,14 +9,18 @@ from hex_ai.bench.bare_speed import flops_per_row, matmul_peak
 
 
 def test_operations_are_those_of_the_layers() -> None:
-    """Stem, two convolutions a block, policy, policy logit, two pooled views, value head."""
-    channels, blocks, size = 8, 3, 5
+    """Stem, two convolutions a block, prices, distances, policy and its logit, two pooled views,
+    value head."""
+    channels, blocks, size, paths = 8, 3, 5, 2
     cells = size * size
     convolutions = 9 * cells * (2 * channels + 2 * blocks * channels**2)
     policy = 9 * cells * (channels * channels // 2 + channels // 2)
     pooled, value = 2 * channels * channels, 2 * channels * channels + channels
-    network = random_network(1, channels, blocks)
-    assert flops_per_row(network, size) == 2 * (convolutions + policy + pooled + value)
+    prices, distances = 9 * cells * channels * 2 * paths, 9 * cells * 6 * paths * channels
+    both = 2 * (convolutions + policy + pooled + value)
+    assert flops_per_row(random_network(1, channels, blocks, paths=0), size) == both
+    network = random_network(1, channels, blocks, paths=paths)
+    assert flops_per_row(network, size) == both + 2 * (prices + distances)
     assert network.stem.norm is not None
     assert isinstance(network.stem.norm, torch.nn.BatchNorm2d), "the network is left as it was"
 

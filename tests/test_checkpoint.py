@@ -29,6 +29,7 @@ from hostile_files import (
     small_network,
     spell,
 )
+from inference_toys import random_network
 from torch import nn
 
 from hex_ai.errors import CheckpointError, SettingError
@@ -36,8 +37,13 @@ from hex_ai.game.positions import Positions
 from hex_ai.network import architecture as network_module
 from hex_ai.network import checkpoint as checkpoint_module
 from hex_ai.network import weight_files
-from hex_ai.network.architecture import register_architecture
-from hex_ai.network.checkpoint import load_checkpoint, network_digest, save_checkpoint
+from hex_ai.network.architecture import config_of, register_architecture
+from hex_ai.network.checkpoint import (
+    default_model_path,
+    load_checkpoint,
+    network_digest,
+    save_checkpoint,
+)
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.network.resnet18 import ResNet18, ResNet18Config
 
@@ -66,6 +72,28 @@ def test_a_network_comes_back_bit_for_bit_with_its_settings_and_notes(tmp_path: 
     planes = Positions.empty(2, 5).planes()
     for ours, theirs in zip(network.eval()(planes), loaded.network(planes), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_the_shipped_network_has_a_name_unless_a_file_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_checkpoint("shipped").digest == load_checkpoint(default_model_path()).digest
+    digest = save_checkpoint("shipped", random_network(1))
+    assert load_checkpoint("shipped").digest == digest
+
+
+def test_settings_that_came_later_count_where_they_are_not_the_default(tmp_path: Path) -> None:
+    """Networks from before there were paths keep their digests, and files without them load."""
+    plain = random_network(1, hexagonal=False, paths=0)
+    save_checkpoint(tmp_path / "net", plain)
+    assert load_checkpoint(tmp_path / "net").config == {"channels": 8, "blocks": 2}
+    assert config_of(random_network(1)) == {
+        "channels": 8,
+        "blocks": 2,
+        "hexagonal": True,
+        "paths": 1,
+    }
 
 
 def test_resnet18_comes_back_bit_for_bit(tmp_path: Path) -> None:

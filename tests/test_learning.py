@@ -41,6 +41,7 @@ from hex_ai.training.learn_folder import SUFFIX, RunFolder
 from hex_ai.training.learner import Learner, Round
 from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import LearnSettings, Length, joined_sizes, learning_rate, next_size
+from hex_ai.training.start import NEW_NETWORK
 from hex_ai.training.trainer import Trainer
 from hex_ai.training.window import LEAST_SAMPLES, MOST_SAMPLES, Window, limit
 
@@ -579,7 +580,7 @@ def test_stored_games_alone_teach(
     assert seen[-1].learnt.policy < 0.9 * seen[0].learnt.policy
     assert seen[-1].learnt.value < seen[0].learnt.value
     assert seen[-1].measured.policy < seen[0].measured.policy
-    assert load_checkpoint(path).network.config == NetworkConfig(8, 1)
+    assert load_checkpoint(path).network.config == replace(NEW_NETWORK, channels=8, blocks=1)
     # Calibrated once, at the end.
     assert [done.factor is None for done in seen] == [True] * (len(seen) - 1) + [False]
     assert [done.step == done.steps for done in seen] == [False] * (len(seen) - 1) + [True]
@@ -721,7 +722,7 @@ def test_the_ladder_rates_and_draws(
     assert written["rungs"][0]["elo"] == 0
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
     told: list[str] = []
-    rungs = ladder(tmp_path, games=4, checkpoints=3, search_widths=(), report=told.append)
+    rungs = ladder(tmp_path, games=4, checkpoints=3, search_widths=(), report=told.append).rungs
     assert [vars(rung) for rung in rungs] == written["rungs"]
     assert len(told) == 3
     assert all(line in said for line in told)
@@ -733,6 +734,28 @@ def test_the_ladder_rates_and_draws(
         ladder(tmp_path, checkpoints=1)
 
 
+def test_the_ladder_has_players_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    learn(tmp_path, 24)
+    openings = tmp_path / "openings.json"
+    openings.write_text('[["a1"], ["b2"], ["d4"]]')
+    flags = ["--opponent", "random", "--opponent", "shipped@policy", "--openings", str(openings)]
+    widths = ["--search-widths", "policy", "--checkpoints", "2"]
+    status, said = command(monkeypatch, capsys, "ladder", str(tmp_path), *flags, *widths)
+    assert status == 0
+    written = json.loads((tmp_path / "ladder.json").read_text())
+    assert [one["name"] for one in written["opponents"]] == ["random", "shipped@policy"]
+    for one in written["opponents"]:
+        assert f"{one['elo']:+7.0f} ± {one['spread']:3.0f} Elo  {one['name']}" in said
+    assert written["opponents"][1]["elo"] > written["opponents"][0]["elo"]
+    assert said.count(" of 6 won") == 5, "each of two checkpoints meets both, and one another"
+    status, said = command(monkeypatch, capsys, "ladder", str(tmp_path), "--opponent", "nobody")
+    assert status == 4
+    assert "nobody" in said.splitlines()[-1]
+
+
 def test_the_command_learns_as_python_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -742,6 +765,7 @@ def test_the_command_learns_as_python_does(
         board_sizes=[3],
         games=48,
         search_widths=(2, 1),
+        searched=0.75,
         channels=8,
         blocks=1,
         games_per_round=16,
@@ -759,6 +783,7 @@ def test_the_command_learns_as_python_does(
     assert notes["settings"] == {
         "board_sizes": [3],
         "search_widths": [2, 1],
+        "searched": 0.75,
         "channels": 8,
         "blocks": 1,
         "games_per_round": 16,
@@ -770,7 +795,7 @@ def test_the_command_learns_as_python_does(
     assert seen == [(16, 1 / 3), (32, 2 / 3), (48, 1.0)]
     flags = ["--board-sizes", "3", "--games", "48", "--search-widths", "2,1", "--channels", "8"]
     more = ["--blocks", "1", "--games-per-round", "16", "--reuse", "2", "--batch", "8"]
-    last = ["--learning-rate", "0.01", "--seed", "5", "--device", TEST_DEVICE]
+    last = ["--searched", "0.75", "--learning-rate", "0.01", "--seed", "5", "--device", TEST_DEVICE]
     out = str(tmp_path / "other")
     status, said = command(monkeypatch, capsys, "learn", "--out", out, *flags, *more, *last)
     assert status == 0

@@ -15,7 +15,7 @@ from inference_toys import random_network, random_positions, seeded
 from torch import Tensor, nn
 
 from hex_ai.errors import SettingError
-from hex_ai.game.positions import Positions
+from hex_ai.game.positions import NEIGHBOURS, Positions
 from hex_ai.game.records import MAX_SIZE
 from hex_ai.network import architecture as architecture_module
 from hex_ai.network.architecture import (
@@ -28,7 +28,7 @@ from hex_ai.network.architecture import (
     parameter_count,
     register_architecture,
 )
-from hex_ai.network.resnet import HexNetwork, NetworkConfig
+from hex_ai.network.resnet import HexConv2d, HexNetwork, NetworkConfig
 
 Evaluation = tuple[Tensor, Tensor]
 
@@ -100,6 +100,33 @@ def test_far_ends_of_the_board_talk(device: torch.device) -> None:
         assert abs(float(change[0, far])) > 1e-5
 
 
+def test_hexagonal_kernels_leave_the_corners_out(device: torch.device) -> None:
+    """A stone changes what a 3 × 3 convolution gives at itself and its six neighbours alone."""
+    convolution = HexConv2d(1, 1, 1).to(device)
+    convolution.weight.data.fill_(1.0)
+    board = torch.zeros(1, 1, 5, 5, device=device)
+    board[0, 0, 2, 2] = 1
+    changed = convolution(board)[0, 0].nonzero().tolist()
+    assert changed == [[1, 2], [1, 3], [2, 1], [2, 2], [2, 3], [3, 1], [3, 2]]
+    neighbours = [[row - 2, column - 2] for row, column in changed if [row, column] != [2, 2]]
+    assert sorted(neighbours) == sorted(map(list, NEIGHBOURS))
+
+
+def test_learning_leaves_the_corners_at_0() -> None:
+    network = HexNetwork(NetworkConfig(8, 2, hexagonal=True, paths=1))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(2):
+        logits, values = network(planes_of(8, 4, 1, torch.device("cpu")))
+        (logits.square().sum() + values.square().sum()).backward()
+        optimizer.step()
+    kernels = [m.weight for m in network.modules() if isinstance(m, HexConv2d)]
+    assert len(kernels) == 8
+    for kernel in kernels:
+        assert not kernel[:, :, 0, 0].any()
+        assert not kernel[:, :, 2, 2].any()
+        assert kernel[:, :, 0, 1].all()
+
+
 def test_the_network_knows_whose_edges_are_whose(device: torch.device) -> None:
     network = random_network(6).to(device)
     planes = Positions.empty(1, 5, device).planes()
@@ -107,11 +134,11 @@ def test_the_network_knows_whose_edges_are_whose(device: torch.device) -> None:
     assert float((straight[0] - crossed[0]).abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize(("channels", "blocks"), [(8, 1), (9, 3), (16, 4)])
-def test_folding_the_norms_changes_nothing(
-    channels: int, blocks: int, device: torch.device
-) -> None:
-    network = random_network(7, channels, blocks).to(device)
+@pytest.mark.parametrize(
+    "shape", [(8, 1), (9, 3), (16, 4), (8, 1, True, 1), (16, 4, True, 2), (9, 3, False, 3)], ids=str
+)
+def test_folding_the_norms_changes_nothing(shape: tuple[int, ...], device: torch.device) -> None:
+    network = random_network(7, *shape).to(device)
     folded = for_inference(deepcopy(network))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert not any(parameter.requires_grad for parameter in folded.parameters())
@@ -140,6 +167,10 @@ def test_for_inference_takes_networks_that_cannot_fold() -> None:
         {"blocks": 101},
         {"blocks": -1},
         {"blocks": 2.0},
+        {"hexagonal": 1},
+        {"paths": -1},
+        {"paths": 65},
+        {"paths": True},
     ],
 )
 def test_settings_outside_their_range_are_refused(setting: dict[str, object]) -> None:

@@ -20,7 +20,7 @@ from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
 from hex_ai.inference.position_collector import PositionCollector
-from hex_ai.keyed_random import gumbel_noise
+from hex_ai.keyed_random import Stream, gumbel_noise, uniform_noise
 from hex_ai.selfplay.game_batch import GameBatch
 from hex_ai.selfplay.openings import uniform_cells
 from hex_ai.selfplay.runner import GameIds, Runner
@@ -53,7 +53,7 @@ MODES: list[dict[str, Any]] = [
 STYLES: list[dict[str, Any]] = [
     {},
     {"temperature": 0.0, "value_weight": 1.5},
-    {"temperature": 0.7, "value_weight": 1.5},
+    {"temperature": 0.7, "value_weight": 1.5, "searched": 0.4},
 ]
 
 STARTS = list(itertools.product(("uniform", "policy", "empty"), (True, False)))
@@ -215,6 +215,11 @@ def temperature_at(ply: int, settings: SelfPlaySettings) -> tuple[float, float]:
     return 1.0 - 0.9 * min(1.0, ply / settings.board_size), settings.value_weight
 
 
+def is_searched(game: GameRecord, ply: int, settings: SelfPlaySettings) -> bool:
+    key = torch.tensor([game.game_id]), torch.tensor([Stream.SEARCHED - ply])
+    return bool(uniform_noise(settings.seed, *key) < settings.searched)
+
+
 def replay(game: GameRecord, settings: SelfPlaySettings, toy: Toy) -> None:
     """Plays a game again by the slow rules and the slow search, and checks all that it records."""
     board, size = SlowBoard.empty(settings.board_size), settings.board_size
@@ -237,6 +242,12 @@ def replay(game: GameRecord, settings: SelfPlaySettings, toy: Toy) -> None:
         temperatures, weight = temperature_at(ply, settings)
         key = torch.tensor([game.game_id]), torch.tensor([ply])
         noise = gumbel_noise(settings.seed, *key, size**2)[0].tolist()
+        if not is_searched(game, ply, settings):
+            check_unsearched(game, ply)
+            one = slow_search(board, (1,), toy.slow, noise, temperatures, weight)
+            assert canonical_cell(move, board) == one.candidates[0]
+            board = board.play(one.candidates[0])
+            continue
         slow = slow_search(board, settings.search_widths, toy.slow, noise, temperatures, weight)
         check_search(game, ply, board, toy, slow)
         check_policy(game, ply, board, slow)
@@ -244,6 +255,14 @@ def replay(game: GameRecord, settings: SelfPlaySettings, toy: Toy) -> None:
         assert canonical_cell(move, board) == chosen
         board = board.play(chosen)  # refuses a move after the end
     assert board.winner() == game.winner != 0
+
+
+def test_about_as_many_plies_are_searched_as_asked_for(device: torch.device) -> None:
+    settings = SelfPlaySettings(5, (2,), searched=0.25)
+    games = play(Hashed(2), settings, range(60), device, games_in_flight=20)
+    searched = sum(int(game.search.sum()) for game in games)
+    assert abs(searched / sum(len(game.moves) - 1 for game in games) - 0.25) < 0.05
+    assert all(any(game.search) for game in games), "whether to swap is always searched"
 
 
 @pytest.mark.timeout(900)
@@ -316,6 +335,7 @@ def test_records_have_the_shapes_and_types_they_promise(device: torch.device) ->
         {"seed": 1},
         {"temperature": 0.5},
         {"value_weight": 0.5},
+        {"searched": 0.9},
         {"opening": "policy"},
         {"opening": "empty"},
         {"swap": False},

@@ -9,7 +9,7 @@ from hex_ai.arena.players import NetworkPlayer, Player, RandomPlayer, Strategy
 from hex_ai.errors import SettingError
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import MAX_TEMPERATURE
-from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.network.checkpoint import load_checkpoint
 from hex_ai.puct.levels import level
 
 DEFAULT_WIDTHS = (3, 2)
@@ -74,9 +74,9 @@ def _network_player(name: str, options: PlayerOptions) -> Player:
     source, at, strategy = name.rpartition("@")
     if not at or Path(name).is_file():
         source, strategy = name, ",".join(map(str, DEFAULT_WIDTHS))
-    path = default_model_path() if source == "shipped" else Path(source)
     chosen = _strategy(name, strategy, options.temperature)
-    return NetworkPlayer(name, load_checkpoint(path).network, chosen, options.seed, options.device)
+    network = load_checkpoint(source).network
+    return NetworkPlayer(name, network, chosen, options.seed, options.device)
 
 
 def _strategy(name: str, text: str, temperature: float) -> Strategy:

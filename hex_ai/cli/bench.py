@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -67,7 +67,7 @@ def bench(
         network = load_checkpoint(model or default_model_path()).network
     else:
         torch.manual_seed(seed)
-        shape = {"channels": channels, "blocks": blocks}
+        shape: dict[str, Any] = {"channels": channels, "blocks": blocks}
         network = HexNetwork(NetworkConfig(**{k: v for k, v in shape.items() if v is not None}))
     plan = plan_for(network, device, runtime, precision)
     with _status_shown() as tell:

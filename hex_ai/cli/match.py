@@ -98,9 +98,15 @@ def _notes(score: Score, leads: tuple[float, float] | None) -> Iterator[str]:
 def ladder(
     run: Annotated[Path, typer.Argument(help="folder of a run of learning")],
     board_size: Annotated[int | None, typer.Option(help="default: the run's largest")] = None,
-    games: Annotated[int, typer.Option(help="of each match, an even number")] = 100,
+    games: Annotated[
+        int | None, typer.Option(help="of each match, an even number; default: 100, or a suite")
+    ] = None,
     search_widths: Annotated[str, typer.Option(help="or 'policy' for no search")] = "3,2",
     checkpoints: Annotated[int, typer.Option(help="to rate, at most")] = 12,
+    opponent: Annotated[
+        list[str] | None, typer.Option(help="a player from outside to meet too, see docs/match.md")
+    ] = None,
+    openings: Annotated[str, typer.Option(help="spread, fair, balanced or a file")] = "spread",
     seed: Annotated[int, typer.Option(help="of the openings")] = 0,
     device: Device = "auto",
     architecture_module: ArchitectureModule = None,
@@ -108,21 +114,25 @@ def ladder(
     """Rate the checkpoints of a run by matches, and draw the curve of its strength."""
     widths = () if search_widths == "policy" else parse_widths(search_widths)
     with err.status("playing"):
-        rungs = rate(
+        rated = rate(
             run,
             board_size=board_size,
             games=games,
             search_widths=widths,
             checkpoints=checkpoints,
+            opponents=opponent or (),
+            openings=openings,
             seed=seed,
             device=device,
             report=err.print,
         )
-    for rung in rungs:
+    for rung in rated.rungs:
         out.print(
             f"{rung.elo:+7.0f} ± {rung.spread:3.0f} Elo  {rung.games:8d} games "
             f"{rung.samples:9d} samples {rung.evaluations:10d} evaluations {rung.seconds:7.0f} s"
         )
+    for one in rated.outsiders:
+        out.print(f"{one.elo:+7.0f} ± {one.spread:3.0f} Elo  {one.name}")
     out.print(f"{run / 'ladder.png'}")
 
 

@@ -30,6 +30,9 @@ def selfplay(
     first_game: Annotated[int, typer.Option(help="id of the first game")] = 0,
     seed: Annotated[int, typer.Option(help="of all draws")] = 0,
     search_widths: options.Widths = "3,2",
+    searched: Annotated[
+        float, typer.Option(help="share of plies that are searched; else the policy moves")
+    ] = 1.0,
     temperature: Annotated[
         float | None,
         typer.Option(help="of the noise on moves; default: 1.0, falling to 0.1 at ply N"),
@@ -65,6 +68,7 @@ def selfplay(
         model,
         board_size=board_size,
         search_widths=parse_widths(search_widths),
+        searched=searched,
         temperature=temperature,
         opening=opening,
         swap=swap,

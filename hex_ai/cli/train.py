@@ -22,6 +22,8 @@ from hex_ai.training.start import NEW_NETWORK
 DEFAULTS = LearnSettings()
 
 BOARD_SIZES = f"ascending; default: {','.join(map(str, DEFAULTS.board_sizes))}"
+INIT = "checkpoint to start from, or 'shipped'"
+SEARCHED = f"share of plies that are searched; default: {DEFAULTS.searched:g}"
 GAMES_PER_ROUND = f"played before the next weights are learnt; default: {DEFAULTS.games_per_round}"
 REUSE = f"times a sample is learnt from; default: {DEFAULTS.reuse:g}"
 BATCH = f"samples a step; default: {DEFAULTS.batch}"
@@ -38,10 +40,11 @@ def learn(
     resume: Annotated[
         bool, typer.Option(help="go on with the run in --out, with its settings and its length")
     ] = False,
-    init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
+    init: Annotated[Path | None, typer.Option(help=INIT)] = None,
     search_widths: Annotated[
         str | None, typer.Option(help="of the self-play search; default: by board size")
     ] = None,
+    searched: Annotated[float | None, typer.Option(help=SEARCHED)] = None,
     channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
     blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
     games_per_round: Annotated[int | None, typer.Option(help=GAMES_PER_ROUND)] = None,
@@ -71,6 +74,7 @@ def learn(
                 resume=resume,
                 init=init,
                 search_widths=None if search_widths is None else parse_widths(search_widths),
+                searched=searched,
                 channels=channels,
                 blocks=blocks,
                 games_per_round=games_per_round,
@@ -108,7 +112,7 @@ def numbers(text: str) -> tuple[int, ...]:
 def train(
     folders: Annotated[list[Path], typer.Argument(help="folders of self-play games")],
     output: Annotated[Path, typer.Option("--out", help="checkpoint to write, .safetensors")],
-    init: Annotated[Path | None, typer.Option(help="checkpoint to start from")] = None,
+    init: Annotated[Path | None, typer.Option(help=INIT)] = None,
     channels: Annotated[int | None, typer.Option(help=CHANNELS)] = None,
     blocks: Annotated[int | None, typer.Option(help=BLOCKS)] = None,
     passes: Annotated[float, typer.Option(help="times every sample is learnt from")] = 2.0,

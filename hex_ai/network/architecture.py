@@ -52,6 +52,9 @@ class Architecture:
             raise SettingError(f"settings of {self.name}: {error}") from error
 
 
+# Metadata of a config's field that older checkpoints do not name.
+ADDED_LATER = {"added_later": True}
+
 # The group of entry points by which installed packages register architectures.
 ENTRY_POINTS = "hex_ai.architectures"
 
@@ -134,8 +137,15 @@ def architecture_of(network: nn.Module) -> Architecture:
 
 
 def config_of(network: nn.Module) -> dict[str, Any]:
-    """The settings that `network` was made from, as plain numbers."""
-    return asdict(cast(Any, network.config))
+    """The settings that `network` was made from, as plain numbers.
+
+    A field with the metadata `ADDED_LATER` is left out where it has its default: networks from
+    before it was there keep their digests.
+    """
+    config = cast(Any, network.config)
+    early = {f.name: f.default for f in fields(config) if f.metadata == ADDED_LATER}
+    named = asdict(config)
+    return {k: value for k, value in named.items() if k not in early or value != early[k]}
 
 
 def parameter_count(network: nn.Module) -> int:

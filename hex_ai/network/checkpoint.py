@@ -131,10 +131,15 @@ def load_checkpoint(path: StrPath) -> Checkpoint:
 
     The architecture must be known: see `hex_ai.network.architecture`.
 
+    Args:
+      path: of a file; `shipped`, where no file has that name, is the network of the package.
+
     Raises:
       CheckpointError: anything else than a whole, undamaged checkpoint of a known architecture;
         the message names the path and the reason.
     """
+    if os.fspath(path) == "shipped" and not Path(path).exists():
+        path = default_model_path()
     with open_source(path) as source:
         start = source.start(len(MAGIC_1))
         if start == MAGIC_1:

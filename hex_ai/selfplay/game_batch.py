@@ -16,10 +16,10 @@ from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import ENDS, PROVEN, RESIGN, GameRecord
 from hex_ai.inference.fixed_tree_search import SearchTree, build_search_tree_with_collection
-from hex_ai.inference.move_choice import fairest_move
+from hex_ai.inference.move_choice import choose_candidates, fairest_move, log_priors
 from hex_ai.inference.position_collector import Collector
 from hex_ai.inference.runtimes import out_of_memory
-from hex_ai.keyed_random import gumbel_noise
+from hex_ai.keyed_random import Stream, gumbel_noise, uniform_noise
 from hex_ai.selfplay.game_log import GameLog, to_device
 from hex_ai.selfplay.openings import (
     random_cells,
@@ -113,52 +113,96 @@ class GameBatch:
         At the second ply under the pie rule a step first only decides whether Blue swaps, at
         temperature 0; where Blue does not, the move comes with the next step.
         """
-        asks_swap = (self._plies == 1) & self.settings.swap & ~self._declined_swap
-        temperature, value_weight = self._temperatures(asks_swap)
-        tree = build_search_tree_with_collection(
-            self._positions,
-            self.settings.search_widths,
-            temperature,
-            self.collector,
-            noise=gumbel_noise(self.settings.seed, self._ids, self._plies, self._positions.moves),
-            value_weight=value_weight,
-        )
-        swaps = asks_swap & (tree.values < 0)
+        moves, values = torch.zeros_like(self._plies), torch.zeros(len(self), device=self.device)
+        searched, others = self._split()
+        if len(searched):
+            temperature, value_weight = self._temperatures(searched)
+            tree = build_search_tree_with_collection(
+                self._positions[searched],
+                self.settings.search_widths,
+                temperature.masked_fill(self._asks_swap()[searched], 0.0),
+                self.collector,
+                noise=self._noise(searched),
+                value_weight=value_weight,
+            )
+            moves[searched], values[searched] = self._choose(searched, tree), tree.values
+            self.searches += len(searched)
+        if len(others):
+            moves[others] = self._follow_policy(others)
+        return self._advance(moves, values)
+
+    def _asks_swap(self) -> Tensor:
+        """bool `[S]`: where it is yet to be decided whether Blue swaps."""
+        return (self._plies == 1) & self.settings.swap & ~self._declined_swap
+
+    def _split(self) -> tuple[Tensor, Tensor]:
+        """int64 `[K]` each: the slots to search, and those to move by the policy alone.
+
+        Reads from the device, unless every ply is searched.
+        """
+        slots = torch.arange(len(self), device=self.device)
+        if self.settings.searched == 1:
+            return slots, slots[:0]
+        draws = uniform_noise(self.settings.seed, self._ids, Stream.SEARCHED - self._plies)
+        searched = self._asks_swap() | (draws < self.settings.searched)
+        return slots[searched], slots[~searched]
+
+    def _temperatures(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """float64 `[K]` each, for these slots (int64 `[K]`): temperature and value weight."""
+        settings, plies = self.settings, self._plies[slots]
+        if settings.temperature is None:
+            temperature = scheduled_temperature(plies, settings.board_size)
+        else:
+            temperature = torch.full_like(plies, settings.temperature, dtype=torch.float64)
+        value_weight = torch.full_like(temperature, settings.value_weight)
+        if settings.opening == "policy":
+            temperature = temperature.masked_fill(plies == 0, 1.0)
+            value_weight = value_weight.masked_fill(plies == 0, 0.0)
+        return temperature, value_weight
+
+    def _noise(self, slots: Tensor) -> Tensor:
+        """float64 `[K, A]`: the draws of the next moves in these slots (int64 `[K]`)."""
+        ids, plies = self._ids[slots], self._plies[slots]
+        return gumbel_noise(self.settings.seed, ids, plies, self._positions.moves)
+
+    def _choose(self, slots: Tensor, tree: SearchTree) -> Tensor:
+        """int64 `[K]`: the moves to play in the slots searched, as their movers see them."""
+        moves, plies = tree.chosen, self._plies[slots]
+        if self.settings.opening == "empty" and self.settings.swap:
+            moves = torch.where(plies == 0, fairest_move(tree.candidates, tree.q), moves)
+        swaps = self._asks_swap()[slots] & (tree.values < 0)
+        self._log.write_search(slots, plies, tree, moves, swaps)
+        return moves
+
+    def _follow_policy(self, slots: Tensor) -> Tensor:
+        """int64 `[K]`: the moves of the policy in these slots, as their movers see them."""
+        positions = self._positions[slots]
+        logits, _ = self.collector.evaluate(positions)
+        prior = log_priors(logits, positions.legal_moves())
+        temperature, _ = self._temperatures(slots)
+        moves = choose_candidates(prior, self._noise(slots), temperature, 1).cells[:, 0]
+        self._log.write_unsearched(slots, self._plies[slots], positions.to_board_cells(moves))
+        return moves
+
+    def _advance(self, moves: Tensor, values: Tensor) -> list[GameRecord]:
+        """Plays the moves, int64 `[S]`, or swaps where a value says so; the games that end with it.
+
+        The values, float32 `[S]`, are those of the searches; 0 where none was made.
+        """
+        asks_swap = self._asks_swap()
+        swaps = asks_swap & (values < 0)
         self._declined_swap = asks_swap & ~swaps  # their move comes with the next step
-        moves = self._choose(tree)
-        self._log.write_search(self._positions, self._plies, tree, moves, swaps)
         self._positions = Positions.where(
             asks_swap, self._positions.swap(swaps), self._positions.play(moves)
         )
-        ends = self._stop(tree.values)
+        ends = self._stop(values)
         self._plies = self._plies + (~self._declined_swap)
-        self.searches += len(self)
         ended = self._positions.finished.nonzero()[:, 0]
         if not len(ended):
             return []
         games = self._records(ended, ends)
         self._start_games(ended)
         return games
-
-    def _temperatures(self, asks_swap: Tensor) -> tuple[Tensor, Tensor]:
-        """float64 `[S]` each: the temperature of every game's search, and the value's weight."""
-        settings = self.settings
-        if settings.temperature is None:
-            temperature = scheduled_temperature(self._plies, settings.board_size)
-        else:
-            temperature = torch.full_like(self._plies, settings.temperature, dtype=torch.float64)
-        value_weight = torch.full_like(temperature, settings.value_weight)
-        if settings.opening == "policy":
-            temperature = temperature.masked_fill(self._plies == 0, 1.0)
-            value_weight = value_weight.masked_fill(self._plies == 0, 0.0)
-        return temperature.masked_fill(asks_swap, 0.0), value_weight
-
-    def _choose(self, tree: SearchTree) -> Tensor:
-        """int64 `[S]`: the moves to play, as their movers see them."""
-        if self.settings.opening == "empty" and self.settings.swap:
-            fair = fairest_move(tree.candidates, tree.q)
-            return torch.where(self._plies == 0, fair, tree.chosen)
-        return tree.chosen
 
     def _stop(self, values: Tensor) -> Tensor:
         """Ends games by the stop rules; int64 `[S]`, index into `ENDS` of each ended one.
@@ -214,7 +258,8 @@ class GameBatch:
             going = slots[to_device((wanted > ply).nonzero()[:, 0], self.device)]
             before = self._positions[going]
             cells = random_cells(settings.seed, self._ids[going], ply, before)
-            self._log.write_unsearched(going, ply, before.to_board_cells(cells))
+            plies = torch.full_like(going, ply)
+            self._log.write_unsearched(going, plies, before.to_board_cells(cells))
             self._positions = self._positions.put(going, before.play(cells))
 
     def _drop(self, slots: Tensor) -> None:

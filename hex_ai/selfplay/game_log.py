@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
-from hex_ai.game.positions import Positions
 from hex_ai.game.records import ENDS, NO_CELL, POLICY_ENTRIES, SWAP, GameRecord
 from hex_ai.inference.fixed_tree_search import SearchTree
 from hex_ai.inference.move_choice import exact_sum, top_moves
@@ -49,16 +48,17 @@ class GameLog:
         }
 
     def write_search(
-        self, positions: Positions, plies: Tensor, tree: SearchTree, moves: Tensor, swaps: Tensor
+        self, slots: Tensor, plies: Tensor, tree: SearchTree, moves: Tensor, swaps: Tensor
     ) -> None:
-        """Keeps a search from all `S` positions, and what was played.
+        """Keeps a search in these slots (int64 `[K]`), and what was played.
 
         Args:
-          positions, plies: before the move; int64 `[S]`.
+          plies: int64 `[K]`, before the move.
           tree: the search.
-          moves: int64 `[S]`, as their movers see them; without meaning where `swaps`, bool `[S]`.
+          moves: int64 `[K]`, as their movers see them; without meaning where `swaps`, bool `[K]`.
         """
-        candidates, on_board = tree.candidates, positions.to_board_cells
+        positions, candidates = tree.positions, tree.candidates
+        on_board = positions.to_board_cells
         best = top_moves(
             tree.improved_policy, positions.legal_moves(), self.fields["policy_cells"].shape[2]
         )
@@ -67,7 +67,7 @@ class GameLog:
         rest = (exact_sum(tree.improved_policy) - exact_sum(shares)).clamp(min=0.0)
         absent = ~candidates.legal
         self._write(
-            torch.arange(len(plies), device=plies.device),
+            slots,
             plies,
             {
                 "moves": on_board(moves).masked_fill(swaps, SWAP),
@@ -83,10 +83,10 @@ class GameLog:
             },
         )
 
-    def write_unsearched(self, slots: Tensor, ply: int, cells: Tensor) -> None:
-        """Keeps board cells int64 `[K]` played without a search in these slots (`[K]`)."""
+    def write_unsearched(self, slots: Tensor, plies: Tensor, cells: Tensor) -> None:
+        """Keeps board cells played without a search at these plies in these slots (int64 `[K]`)."""
         empty = {name: NO_CELL if name in CELL_FIELDS else 0 for name in self.fields}
-        self._write(slots, torch.full_like(slots, ply), empty | {"moves": cells})
+        self._write(slots, plies, empty | {"moves": cells})
 
     def values_before(self, plies: Tensor) -> Tensor:
         """float32 `[S]`: the search values of one ply earlier; plies are int64 `[S]`."""

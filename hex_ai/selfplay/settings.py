@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
-from hex_ai.game.records import MAX_SIZE, MIN_SIZE
+from hex_ai.game.records import MAX_SIZE, MIN_SIZE, RESIGN
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import MAX_TEMPERATURE
 from hex_ai.selfplay.openings import check_opening
@@ -20,6 +20,8 @@ class SelfPlaySettings:
       board_size: N, 3 to 19.
       search_widths: children kept per node at each level.
       seed: of every draw; any int64 from 0 on.
+      searched: share of plies that are searched, in (0, 1], drawn ply by ply; others are moves of
+        the policy, which take one evaluation. Whether to swap is always searched.
       temperature: of the candidates' noise at every ply; None: 1.0 falling to 0.1 over N plies.
       value_weight: c in score + c * q; infinity is pure minimax.
       opening: see `check_opening`.
@@ -33,6 +35,7 @@ class SelfPlaySettings:
     board_size: int = 11
     search_widths: tuple[int, ...] = (3, 2)
     seed: int = 0
+    searched: float = 1.0
     temperature: float | None = None
     value_weight: float = math.inf
     opening: str = "uniform"
@@ -46,6 +49,8 @@ class SelfPlaySettings:
             raise SettingError(f"board size {self.board_size} is outside {MIN_SIZE} to {MAX_SIZE}")
         if not 0 <= self.seed < 2**63:
             raise SettingError(f"seed {self.seed} is outside 0 to 2^63 - 1")
+        if not 0 < self.searched <= 1:
+            raise SettingError(f"share of searched plies {self.searched} is not above 0, at most 1")
         if self.temperature is not None and not 0 <= self.temperature <= MAX_TEMPERATURE:
             raise SettingError(
                 f"temperature {self.temperature} is not between 0 and {MAX_TEMPERATURE:g}"
@@ -54,6 +59,8 @@ class SelfPlaySettings:
             raise SettingError(f"value weight {self.value_weight} is not a number from 0 on")
         check_opening(self.opening)
         check_stop(self.stop, self.resign_threshold, self.resign_played_on)
+        if RESIGN in self.stop and self.searched < 1:
+            raise SettingError("resignation looks at every ply's search, so all must be searched")
         object.__setattr__(self, "search_widths", check_widths(self.search_widths))
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""The ladder of a run of learning: its checkpoints rated by matches against their neighbours."""
+"""The ladder of a run of learning: its checkpoints rated by matches against their neighbours, and
+against players from outside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,26 +37,49 @@ class Rung:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Outsider:
+    """A player that is no checkpoint of the run, rated on the same scale."""
+
+    name: str
+    elo: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The checkpoints, the earliest first, and whoever they met from outside."""
+
+    rungs: list[Rung]
+    outsiders: list[Outsider]
+
+
 def ladder(
     run: Path | str,
     *,
     board_size: int | None = None,
-    games: int = 100,
+    games: int | None = None,
     search_widths: tuple[int, ...] = (3, 2),
     checkpoints: int = 12,
+    opponents: Sequence[str] = (),
+    openings: str = "spread",
     seed: int = 0,
     device: str = "auto",
     report: Callable[[str], None] = lambda _: None,
-) -> list[Rung]:
+) -> Ladder:
     """Rates the checkpoints of a run by matches, and writes `ladder.json`, `ladder.png` and a curve
     for TensorBoard into its folder.
+
+    Each checkpoint meets the two before it and every opponent.
 
     Args:
       run: folder of a run of learning.
       board_size: N; None: the run's largest.
-      games: of each match, an even number.
+      games: of each match, an even number; None: 100, or two of each opening of a suite.
       search_widths: of the search of all players; none: the policy alone.
       checkpoints: to rate at most, evenly spread, the first and last among them.
+      opponents: players from outside, by the names that matches give them.
+      openings: of the matches, see `hex_ai.arena.match.match`.
       seed: of the openings.
       device: of the networks: `auto`, `cpu` or `cuda`.
       report: is told of each match played, in one line.
@@ -70,26 +94,38 @@ def ladder(
     size = max(notes["settings"]["board_sizes"]) if board_size is None else board_size
     strategy = Strategy(check_widths(search_widths) if search_widths else ())
     place = resolve_device(device)
+    if games is None and openings in ("spread", "fair"):
+        games = 100
+
+    def player(number: int) -> NetworkPlayer | str:
+        if number >= len(paths):
+            return opponents[number - len(paths)]
+        network = load_checkpoint(paths[number]).network
+        return NetworkPlayer(paths[number].name, network, strategy, device=place)
+
     scores = {}
-    for k, before in _pairs(len(paths)):
-        one, other = (
-            NetworkPlayer(path.name, load_checkpoint(path).network, strategy, device=place)
-            for path in (paths[k], paths[before])
+    for pair in _pairs(len(paths), len(opponents)):
+        one, other = map(player, pair)
+        score = match(
+            one, other, board_size=size, games=games, openings=openings, seed=seed, device=device
         )
-        score = match(one, other, board_size=size, games=games, seed=seed)
         share = score.wins / len(score.games)
         # Equal games tell no more than one of them.
-        scores[k, before] = (share * score.distinct, (1 - share) * score.distinct)
-        report(f"{one.name} against {other.name}: {score.line()}")
+        scores[pair] = (share * score.distinct, (1 - share) * score.distinct)
+        names = (it if isinstance(it, str) else it.name for it in (one, other))
+        report(f"{' against '.join(names)}: {score.line()}")
     spent = {row["games"]: row for row in notes["rounds"]}
-    ratings = fit_ratings(scores, len(paths))
-    rungs = [_rung(path, *rating, spent) for path, rating in zip(paths, ratings, strict=True)]
-    kind = {"board_size": size, "search_widths": search_widths, "games_per_match": games}
-    write_json(run / "ladder.json", kind | {"rungs": [asdict(rung) for rung in rungs]})
+    ratings = fit_ratings(scores, len(paths) + len(opponents))
+    rungs = [_rung(path, *rating, spent) for path, rating in zip(paths, ratings, strict=False)]
+    known = ratings[len(paths) :]
+    outside = [Outsider(name, *rating) for name, rating in zip(opponents, known, strict=True)]
+    kind = {"board_size": size, "search_widths": search_widths, "openings": openings}
+    rated = {"rungs": [asdict(one) for one in rungs], "opponents": [asdict(one) for one in outside]}
+    write_json(run / "ladder.json", kind | {"games_per_match": games} | rated)
     shown_widths = ",".join(map(str, search_widths)) or "policy"
-    _draw(rungs, f"{run.name}, {size}x{size}, {shown_widths}", run / "ladder.png")
+    _draw(rungs, outside, f"{run.name}, {size}x{size}, {shown_widths}", run / "ladder.png")
     add_ladder(run, f"elo/{size}x{size}", [(rung.games, rung.elo) for rung in rungs])
-    return rungs
+    return Ladder(rungs, outside)
 
 
 def require_plots(folder: Path) -> None:
@@ -123,18 +159,22 @@ def _checkpoints(run: Path, most: int) -> tuple[dict[str, Any], list[Path]]:
     return notes, paths
 
 
-def _pairs(count: int) -> list[tuple[int, int]]:
-    """Which of so many checkpoints meet: each the `OPPONENTS` before it."""
-    return [(k, before) for k in range(count) for before in range(max(0, k - OPPONENTS), k)]
+def _pairs(count: int, outsiders: int) -> list[tuple[int, int]]:
+    """Who meets: each of `count` checkpoints the `OPPONENTS` before it, and all that are numbered
+    after the last one."""
+    others = range(count, count + outsiders)
+    return [
+        (k, other) for k in range(count) for other in (*range(max(0, k - OPPONENTS), k), *others)
+    ]
 
 
-def _draw(rungs: list[Rung], title: str, path: Path) -> None:
-    """Draws Elo over games, samples and evaluations into a PNG."""
+def _draw(rungs: list[Rung], outsiders: list[Outsider], title: str, path: Path) -> None:
+    """Draws Elo over games, samples, evaluations and seconds into a PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    panels = figure.subplots(1, 3, sharey=True)
-    for panel, what in zip(panels, ("games", "samples", "evaluations"), strict=True):
+    figure = Figure(figsize=(16, 4), layout="constrained")
+    panels = figure.subplots(1, 4, sharey=True)
+    for panel, what in zip(panels, ("games", "samples", "evaluations", "seconds"), strict=True):
         panel.errorbar(
             [getattr(rung, what) for rung in rungs],
             [rung.elo for rung in rungs],
@@ -142,6 +182,9 @@ def _draw(rungs: list[Rung], title: str, path: Path) -> None:
             marker="o",
             capsize=3,
         )
+        for one in outsiders:
+            panel.axhline(one.elo, linestyle="dashed", color="grey")
+            panel.annotate(one.name[:40], (0, one.elo), fontsize="x-small", va="bottom")
         panel.set_xlabel(what)
         panel.grid(visible=True, alpha=0.3)
     panels[0].set_ylabel("Elo above the first network")

@@ -31,6 +31,7 @@ def learn(
     resume: bool = False,
     init: Path | str | None = None,
     search_widths: Sequence[int] | None = None,
+    searched: float | None = None,
     channels: int | None = None,
     blocks: int | None = None,
     games_per_round: int | None = None,
@@ -63,6 +64,7 @@ def learn(
     asked: dict[str, Any] = {
         "board_sizes": None if board_sizes is None else tuple(board_sizes),
         "search_widths": None if search_widths is None else tuple(search_widths),
+        "searched": searched,
         "channels": channels,
         "blocks": blocks,
         "games_per_round": games_per_round,

@@ -13,7 +13,7 @@ from hex_ai.errors import CheckpointError, StoreError
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.network.architecture import architecture_of, config_of
 from hex_ai.network.checkpoint import load_checkpoint
-from hex_ai.network.resnet import HexNetwork
+from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.training.learn_folder import RunFolder, read_notes
 from hex_ai.training.samples import samples_from_games
 from hex_ai.training.schedule import LearnSettings
@@ -99,7 +99,7 @@ def open_run(
     if saved is None or notes is None:
         network, origin = _first_network(settings, init)
     else:
-        network = network_to_train(None, **notes["network"]["config"])
+        network = HexNetwork(NetworkConfig(**notes["network"]["config"]))
         origin = notes["init"] if init is None else load_checkpoint(init).digest
     state = RunState(
         Trainer(

@@ -27,6 +27,7 @@ class LearnSettings:
     Attributes:
       board_sizes: ascending; they join one after another, the small ones teach the large ones.
       search_widths: of the self-play search; None: (4, 2), and (9, 8) up to 4×4.
+      searched: share of plies that are searched; only these teach the policy.
       channels, blocks: of the network; None: as the one it starts from has, or `NEW_NETWORK`.
       games_per_round: played with one set of weights before the next is learnt.
       reuse: how often a new sample is learnt from, on average.
@@ -37,6 +38,7 @@ class LearnSettings:
 
     board_sizes: tuple[int, ...] = (5, 7, 9, 11)
     search_widths: tuple[int, ...] | None = None
+    searched: float = 1.0
     channels: int | None = None
     blocks: int | None = None
     games_per_round: int = 128
@@ -66,7 +68,7 @@ class LearnSettings:
         widths = self.search_widths
         if widths is None:
             widths = WIDTHS if size > SMALL_BOARD else SMALL_BOARD_WIDTHS
-        return SelfPlaySettings(size, widths, self.seed, opening="scattered")
+        return SelfPlaySettings(size, widths, self.seed, self.searched, opening="scattered")
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""
@@ -105,7 +107,8 @@ def settings_of_run(notes: Mapping[str, Any]) -> tuple[LearnSettings, Length | N
     Raises:
       SettingError: what it says is invalid.
     """
-    named = notes["settings"] | notes["network"]["config"]
+    shape = {name: notes["network"]["config"][name] for name in ("channels", "blocks")}
+    named = notes["settings"] | shape
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in named.items()
     }

@@ -1,6 +1,7 @@
 """What learning starts from: a new network, or one that is there already."""
 
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
@@ -9,7 +10,7 @@ from hex_ai.network.architecture import config_of
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 
 # What is learnt from nothing unless told otherwise.
-NEW_NETWORK = NetworkConfig(channels=32, blocks=6)
+NEW_NETWORK = NetworkConfig(channels=32, blocks=6, hexagonal=True, paths=2)
 
 
 def new_shape(channels: int | None, blocks: int | None) -> NetworkConfig:
@@ -33,6 +34,6 @@ def network_to_train(
     return start.requires_grad_(True)
 
 
-def _given(channels: int | None, blocks: int | None) -> dict[str, int]:
+def _given(channels: int | None, blocks: int | None) -> dict[str, Any]:
     both = {"channels": channels, "blocks": blocks}
     return {name: value for name, value in both.items() if value is not None}

@@ -1,0 +1,125 @@
+"""Shortest paths between the edges, over cells whose prices a network learns.
+
+A convolution sees its surroundings: whether a chain reaches an edge ten cells away takes ten of
+them. Here one layer carries that over the whole board. Each empty cell has a price for either
+player; its distance from an edge is the least sum of prices on a path of neighbours from there; and
+what is close to both edges of a player lies on that player's best way across.
+"""
+
+import torch
+from torch import Tensor, nn
+
+# Of cells that the other player holds, and the largest distance told.
+OUT_OF_REACH = 16.0
+
+# Distances come out between 0 and 4.
+SCALE = 0.25
+
+# Relaxations that the gradient goes back through. A path is made of prices near its end then; as
+# every cell has a path of its own, all prices learn.
+LEARNING_RELAXATIONS = 4
+
+
+class ShortestPaths(nn.Module):
+    """Adds to features what the shortest paths say; nothing before training.
+
+    Args:
+      channels: of the features.
+      maps: K, prices of a cell for each player.
+      distances: from `6 * K` planes of distances to features, `channels` of them.
+    """
+
+    def __init__(self, channels: int, maps: int, distances: nn.Module) -> None:
+        super().__init__()
+        self.price = nn.Conv2d(channels, 2 * maps, 3, padding=1)
+        self.distances = distances
+
+    def forward(self, features: Tensor, planes: Tensor) -> Tensor:
+        """Features `[B, channels, N, N]` and planes to what is to be added to the features."""
+        prices = self.price(features).float().permute(2, 3, 0, 1).unflatten(3, (2, -1))
+        seen = distance_planes(positive(prices), planes[:, :, 1:-1, 1:-1].permute(2, 3, 0, 1) > 0)
+        seen = seen.to(features.dtype, memory_format=torch.channels_last)
+        added: Tensor = self.distances(seen)
+        return added
+
+
+def positive(x: Tensor) -> Tensor:
+    """Squareplus (Barron 2021), of sums and roots alone: their bits are the same on every lane."""
+    return (x + (x * x + 1).sqrt()) / 2
+
+
+def distance_planes(prices: Tensor, stones: Tensor) -> Tensor:
+    """Distances of each cell, its own price included, as planes in multiples of 4.
+
+    Args:
+      prices: float32 `[N, N, B, 2, K]`, above 0, for the mover and for the opponent.
+      stones: bool `[N, N, B, 2]`, of the mover and of the opponent.
+
+    Returns:
+      float32 `[B, 6 * K, N, N]`: K planes each of the mover's distances from top and bottom, the
+      opponent's from left and right, and of the length of the best way through the cell, the
+      mover's and the opponent's.
+    """
+    own, other = stones[..., None], stones.flip(3)[..., None]
+    prices = prices.masked_fill(own, 0.0).masked_fill(other, OUT_OF_REACH)
+    distances = edge_distances(prices)
+    ways = (distances.sum(4) - prices).clamp(max=OUT_OF_REACH)
+    planes = torch.cat((distances.flatten(3), ways.flatten(3)), 3) * SCALE
+    return planes.permute(2, 3, 0, 1)
+
+
+def edge_distances(prices: Tensor) -> Tensor:
+    """Distances over the cells of a hexagonal board from the edges, at most `OUT_OF_REACH`.
+
+    Args:
+      prices: float32 `[N, N, B, 2, K]`.
+
+    Returns:
+      float32 `[N, N, B, 2, 2, K]`: for the first player from top and bottom, for the second from
+      left and right. Exact for paths of up to 3 N / 2 + 4 cells; longer ones are too long by some.
+    """
+    size, each = len(prices), prices[:, :, :, :, None].expand(-1, -1, -1, -1, 2, -1).contiguous()
+    board = _unreached(each)
+    with torch.no_grad():
+        fixed = each.detach()
+        memory = [torch.empty_like(board[:, 1:]), torch.empty_like(each), torch.empty_like(each)]
+        for _ in range(3 * size // 2):
+            _relax_in_place(board, fixed, *memory)
+    for _ in range(LEARNING_RELAXATIONS):
+        board = _framed(board, _nearest(board) + each)
+    return board[1:-1, 1:-1].clamp(max=OUT_OF_REACH)
+
+
+def _unreached(prices: Tensor) -> Tensor:
+    """The board with a rim: the edge that a distance is taken from is 0, all else out of reach."""
+    size, _, *others = prices.shape
+    board = prices.new_full((size + 2, size + 2, *others), OUT_OF_REACH)
+    board[0, 1:-1, :, 0, 0] = board[-1, 1:-1, :, 0, 1] = 0
+    board[1:-1, 0, :, 1, 0] = board[1:-1, -1, :, 1, 1] = 0
+    return board
+
+
+def _relax_in_place(
+    board: Tensor, prices: Tensor, pairs: Tensor, near: Tensor, same: Tensor
+) -> None:
+    """One relaxation of every cell, in memory that is there: allocating it would take longer."""
+    torch.minimum(board[:, :-1], board[:, 1:], out=pairs)
+    torch.minimum(pairs[:-2, 1:], pairs[2:, :-1], out=near)
+    torch.minimum(pairs[1:-1, :-1], pairs[1:-1, 1:], out=same)
+    torch.minimum(near, same, out=near)
+    torch.add(near, prices, out=board[1:-1, 1:-1])
+
+
+def _nearest(board: Tensor) -> Tensor:
+    """The least of each cell and its six neighbours, on the board without the rim."""
+    # Pairs of cells in a row. Two of them are the neighbours above, two those below.
+    pairs = torch.minimum(board[:, :-1], board[:, 1:])
+    near = torch.minimum(pairs[:-2, 1:], pairs[2:, :-1])
+    return torch.minimum(near, torch.minimum(pairs[1:-1, :-1], pairs[1:-1, 1:]))
+
+
+def _framed(board: Tensor, inner: Tensor) -> Tensor:
+    """`inner` with the rim of `board`."""
+    framed = board.clone()
+    framed[1:-1, 1:-1] = inner
+    return framed

@@ -248,6 +248,8 @@ def replay(game: GameRecord, settings: SelfPlaySettings, toy: Toy) -> None:
             assert canonical_cell(move, board) == one.candidates[0]
             board = board.play(one.candidates[0])
             continue
+        if settings.searched < 1:
+            temperatures = 1.0
         slow = slow_search(board, settings.search_widths, toy.slow, noise, temperatures, weight)
         check_search(game, ply, board, toy, slow)
         check_policy(game, ply, board, slow)

@@ -30,6 +30,11 @@ from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.stopping import played_on, resigned
 
 
+# Of the candidates of a search where most moves are the policy's: what it finds is what the policy
+# learns, so it looks at more than the favourites.
+EXPLORING_TEMPERATURE = 1.0
+
+
 class StepWatcher:
     """Is called as batches of games advance, in the thread that plays them. Does nothing itself."""
 
@@ -117,6 +122,8 @@ class GameBatch:
         searched, others = self._split()
         if len(searched):
             temperature, value_weight = self._temperatures(searched)
+            if self.settings.searched < 1:
+                temperature = torch.full_like(temperature, EXPLORING_TEMPERATURE)
             tree = build_search_tree_with_collection(
                 self._positions[searched],
                 self.settings.search_widths,

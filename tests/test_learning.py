@@ -452,12 +452,15 @@ def test_schedules() -> None:
     assert Length(seconds=10.0).done(50, 1.0) == 0.1
 
 
-def test_small_boards_are_searched_wider_unless_widths_are_given() -> None:
-    sizes = (3, 4, 5, 13)
-    widths = [LearnSettings().play_settings(size).search_widths for size in sizes]
-    assert widths == [(9, 8), (9, 8), (4, 2), (4, 2)]
-    given = LearnSettings(search_widths=(3, 1))
-    assert [given.play_settings(size).search_widths for size in sizes] == [(3, 1)] * 4
+def test_the_search_is_that_of_the_board_size_unless_one_is_given() -> None:
+    sizes = (3, 4, 5, 8, 9, 13)
+    played = [LearnSettings().play_settings(size) for size in sizes]
+    widths = [(9, 8), (9, 8), (4, 2), (4, 2), (6, 2), (6, 2)]
+    assert [settings.search_widths for settings in played] == widths
+    assert [settings.searched for settings in played] == [1, 1, 1, 1, 0.25, 0.25]
+    given = LearnSettings(search_widths=(3, 1), searched=0.5)
+    played = [given.play_settings(size) for size in sizes]
+    assert {(settings.search_widths, settings.searched) for settings in played} == {((3, 1), 0.5)}
 
 
 def test_a_time_ends_a_run(tmp_path: Path) -> None:

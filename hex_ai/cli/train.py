@@ -23,7 +23,7 @@ DEFAULTS = LearnSettings()
 
 BOARD_SIZES = f"ascending; default: {','.join(map(str, DEFAULTS.board_sizes))}"
 INIT = "checkpoint to start from, or 'shipped'"
-SEARCHED = f"share of plies that are searched; default: {DEFAULTS.searched:g}"
+SEARCHED = "share of plies that are searched; default: by board size"
 GAMES_PER_ROUND = f"played before the next weights are learnt; default: {DEFAULTS.games_per_round}"
 REUSE = f"times a sample is learnt from; default: {DEFAULTS.reuse:g}"
 BATCH = f"samples a step; default: {DEFAULTS.batch}"

@@ -29,7 +29,6 @@ from hex_ai.selfplay.openings import (
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.stopping import played_on, resigned
 
-
 # Of the candidates of a search where most moves are the policy's: what it finds is what the policy
 # learns, so it looks at more than the favourites.
 EXPLORING_TEMPERATURE = 1.0

@@ -9,9 +9,20 @@ from hex_ai.errors import SettingError
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.start import new_shape
 
-# Widths of the self-play search where none are given. Up to `SMALL_BOARD` the winning move is often
-# one of few that the policy would never offer, and wide searches cost next to nothing.
-WIDTHS, SMALL_BOARD, SMALL_BOARD_WIDTHS = (4, 2), 4, (9, 8)
+
+@dataclass(frozen=True)
+class PlaySearch:
+    """How games are searched where nobody says otherwise: widths, and share of plies searched."""
+
+    widths: tuple[int, ...]
+    searched: float
+
+
+# The search up to a board size. On the smallest boards the winning move is often one of few that
+# the policy would never offer, and wide searches cost next to nothing. On large boards games are
+# what is short: the policy plays most plies, so that the same time gives several times the games.
+SEARCHES = {4: PlaySearch((9, 8), 1.0), 8: PlaySearch((4, 2), 1.0)}
+LARGE_BOARD_SEARCH = PlaySearch((6, 2), 0.25)
 
 # By this share of a run all board sizes have joined.
 ALL_JOINED = 0.4
@@ -26,8 +37,8 @@ class LearnSettings:
 
     Attributes:
       board_sizes: ascending; they join one after another, the small ones teach the large ones.
-      search_widths: of the self-play search; None: (4, 2), and (9, 8) up to 4×4.
-      searched: share of plies that are searched; only these teach the policy.
+      search_widths: of the self-play search; None: by board size, see `default_search`.
+      searched: share of plies that are searched; only these teach the policy. None: likewise.
       channels, blocks: of the network; None: as the one it starts from has, or `NEW_NETWORK`.
       games_per_round: played with one set of weights before the next is learnt.
       reuse: how often a new sample is learnt from, on average.
@@ -38,7 +49,7 @@ class LearnSettings:
 
     board_sizes: tuple[int, ...] = (5, 7, 9, 11)
     search_widths: tuple[int, ...] | None = None
-    searched: float = 1.0
+    searched: float | None = None
     channels: int | None = None
     blocks: int | None = None
     games_per_round: int = 128
@@ -65,10 +76,10 @@ class LearnSettings:
 
     def play_settings(self, size: int) -> SelfPlaySettings:
         """How the games of one board size are played."""
-        widths = self.search_widths
-        if widths is None:
-            widths = WIDTHS if size > SMALL_BOARD else SMALL_BOARD_WIDTHS
-        return SelfPlaySettings(size, widths, self.seed, self.searched, opening="scattered")
+        search = default_search(size)
+        widths = search.widths if self.search_widths is None else self.search_widths
+        searched = search.searched if self.searched is None else self.searched
+        return SelfPlaySettings(size, widths, self.seed, searched, opening="scattered")
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""
@@ -99,6 +110,12 @@ class Length:
         """How far a run is that has so many games and seconds behind it; 1 or more at the end."""
         shares = ((games, self.games), (seconds, self.seconds))
         return max(spent / whole for spent, whole in shares if whole is not None)
+
+
+def default_search(size: int) -> PlaySearch:
+    """How games of this board size are searched where nobody says otherwise."""
+    fitting = (search for most, search in SEARCHES.items() if size <= most)
+    return next(fitting, LARGE_BOARD_SEARCH)
 
 
 def settings_of_run(notes: Mapping[str, Any]) -> tuple[LearnSettings, Length | None]:

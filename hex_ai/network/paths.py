@@ -78,16 +78,32 @@ def edge_distances(prices: Tensor) -> Tensor:
       float32 `[N, N, B, 2, 2, K]`: for the first player from top and bottom, for the second from
       left and right. Exact for paths of up to 3 N / 2 + 4 cells; longer ones are too long by some.
     """
-    size, each = len(prices), prices[:, :, :, :, None].expand(-1, -1, -1, -1, 2, -1).contiguous()
-    board = _unreached(each)
-    with torch.no_grad():
-        fixed = each.detach()
-        memory = [torch.empty_like(board[:, 1:]), torch.empty_like(each), torch.empty_like(each)]
-        for _ in range(3 * size // 2):
-            _relax_in_place(board, fixed, *memory)
-    for _ in range(LEARNING_RELAXATIONS):
+    each = prices[:, :, :, :, None].expand(-1, -1, -1, -1, 2, -1).contiguous()
+    learning = LEARNING_RELAXATIONS if torch.is_grad_enabled() else 0
+    others = 3 * len(prices) // 2 + LEARNING_RELAXATIONS - learning
+    board: Tensor = _settled(each.detach(), others)
+    for _ in range(learning):
         board = _framed(board, _nearest(board) + each)
     return board[1:-1, 1:-1].clamp(max=OUT_OF_REACH)
+
+
+@torch.library.custom_op("hex_ai::settled_distances", mutates_args=())
+def _settled(prices: Tensor, relaxations: int) -> Tensor:
+    """The board after relaxations that no gradient goes through.
+
+    An operation of its own: compiled, so many loops would take longer to translate than they save.
+    """
+    board = _unreached(prices)
+    memory = [torch.empty_like(board[:, 1:]), torch.empty_like(prices), torch.empty_like(prices)]
+    for _ in range(relaxations):
+        _relax_in_place(board, prices, *memory)
+    return board
+
+
+@_settled.register_fake
+def _(prices: Tensor, relaxations: int) -> Tensor:
+    size, _, *others = prices.shape
+    return prices.new_empty((size + 2, size + 2, *others))
 
 
 def _unreached(prices: Tensor) -> Tensor:

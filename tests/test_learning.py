@@ -458,6 +458,7 @@ def test_the_search_is_that_of_the_board_size_unless_one_is_given() -> None:
     widths = [(9, 8), (9, 8), (4, 2), (4, 2), (6, 2), (6, 2)]
     assert [settings.search_widths for settings in played] == widths
     assert [settings.searched for settings in played] == [1, 1, 1, 1, 0.25, 0.25]
+    assert [settings.value_weight for settings in played] == [math.inf] * 4 + [16, 16]
     given = LearnSettings(search_widths=(3, 1), searched=0.5)
     played = [given.play_settings(size) for size in sizes]
     assert {(settings.search_widths, settings.searched) for settings in played} == {((3, 1), 0.5)}

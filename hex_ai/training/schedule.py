@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
+from hex_ai.inference.move_choice import POLICY_VALUE_WEIGHT
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.start import new_shape
 
@@ -79,7 +80,11 @@ class LearnSettings:
         search = default_search(size)
         widths = search.widths if self.search_widths is None else self.search_widths
         searched = search.searched if self.searched is None else self.searched
-        return SelfPlaySettings(size, widths, self.seed, searched, opening="scattered")
+        # With candidates drawn at temperature 1, this is to draw a move from the improved policy.
+        weight = POLICY_VALUE_WEIGHT if searched < 1 else math.inf
+        return SelfPlaySettings(
+            size, widths, self.seed, searched, value_weight=weight, opening="scattered"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""

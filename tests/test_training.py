@@ -5,6 +5,7 @@ Everything is seeded, so no test can fail by chance.
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -105,6 +106,22 @@ def test_samples_are_those_of_the_slow_reference(size: int, opening: str) -> Non
         assert torch.equal(samples.policy > 0, policy > 0)
     if opening == "uniform" and size > 3:
         assert any(game.swapped for game in games)
+
+
+def test_records_of_unlike_width_are_learnt_from_together() -> None:
+    """A shard pads its lists to the longest of its own: the first and the last of a run differ."""
+    games = toy_games(4)
+    mixed = [narrowed(game, 16 if game.game_id % 2 else 2) for game in games]
+    samples, apart = samples_from_games(mixed), [samples_from_games([game]) for game in mixed]
+    assert len(samples) == sum(map(len, apart))
+    rows = {(tuple(p.flatten().tolist()), tuple(q.tolist())) for p, q in pairs_of(samples)}
+    assert rows == {
+        (tuple(p.flatten().tolist()), tuple(q.tolist())) for one in apart for p, q in pairs_of(one)
+    }
+
+
+def pairs_of(samples: Samples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    return zip(samples.planes, samples.policy, strict=True)
 
 
 def narrowed(game: GameRecord, kept: int) -> GameRecord:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from hex_ai.game.positions import Positions
-from hex_ai.game.records import SWAP, GameRecord
+from hex_ai.game.records import NO_CELL, SWAP, GameRecord
 from hex_ai.value_utils import to_red_view
 
 # λ: what each ply leaves to those after it. A search value has a maximisation bias in favour of its
@@ -115,8 +115,8 @@ def value_targets(values: Tensor, searched: Tensor, winners: Tensor) -> Tensor:
 
 def _policies(positions: Positions, games: Sequence[GameRecord], ply: int) -> Tensor:
     """float32 `[G, A]`: the improved policies of one ply; all games have it, searched."""
-    cells = torch.from_numpy(np.stack([game.policy_cells[ply] for game in games])).long()
-    shares = torch.from_numpy(np.stack([game.policy_probabilities[ply] for game in games]))
+    cells = _table([game.policy_cells[ply] for game in games], NO_CELL).long()
+    shares = _table([game.policy_probabilities[ply] for game in games])
     rest = torch.tensor([float(game.policy_rest[ply]) for game in games])
     known = torch.zeros(len(games), positions.moves)
     canonical = positions.to_board_cells(cells)
@@ -127,6 +127,7 @@ def _policies(positions: Positions, games: Sequence[GameRecord], ply: int) -> Te
     return policy / policy.sum(1, keepdim=True)
 
 
-def _table(rows: Sequence[np.ndarray]) -> Tensor:
-    """One row a game, one column a ply, 0 after a game's end."""
-    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True)
+def _table(rows: Sequence[np.ndarray], filler: int = 0) -> Tensor:
+    """One row a game, as long as the longest: plies, or entries of which some shards keep fewer."""
+    tensors = [torch.from_numpy(row) for row in rows]
+    return pad_sequence(tensors, batch_first=True, padding_value=filler)

@@ -146,7 +146,12 @@ def test_run_json_says_what_decided_the_games(tmp_path: Path) -> None:
     run = read_run(tmp_path)
     assert run is not None
     assert run["network"]["digest"] == network_digest(network)
-    assert run["network"]["config"] == {"channels": 8, "blocks": 1}
+    assert run["network"]["config"] == {
+        "channels": 8,
+        "blocks": 1,
+        "hexagonal": True,
+        "paths": 1,
+    }
     wanted = dataclasses.asdict(SelfPlaySettings(**settings))  # type: ignore[arg-type]
     assert run["settings"] == wanted | {"search_widths": [2, 2], "stop": [], "value_weight": "inf"}
     assert InferencePlan.from_json(run["plan"]) == PLAN

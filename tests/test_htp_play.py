@@ -236,7 +236,7 @@ def test_a_move_a_period_has_the_same_time_for_ever(given: list[float]) -> None:
 def test_real_seconds_are_used_and_not_exceeded() -> None:
     plan = InferencePlan("cpu", "eager", "float32", (16, 64), torch.get_num_threads())
     inference = ModelInference(random_network(1), plan)
-    player = Player(inference, 7, "off", seconds=0.4)
+    player = Player(inference, 11, "off", seconds=0.4)
     player.ask("hexai-policy")
     for _ in range(3):
         started = time.monotonic()

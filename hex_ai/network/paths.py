@@ -36,11 +36,17 @@ class ShortestPaths(nn.Module):
 
     def forward(self, features: Tensor, planes: Tensor) -> Tensor:
         """Features `[B, channels, N, N]` and planes to what is to be added to the features."""
-        prices = self.price(features).float().permute(2, 3, 0, 1).unflatten(3, (2, -1))
-        seen = distance_planes(positive(prices), planes[:, :, 1:-1, 1:-1].permute(2, 3, 0, 1) > 0)
+        prices = cells_first(positive(self.price(features).float()))
+        by_player = prices.view(*prices.shape[:3], 2, -1)
+        seen = distance_planes(by_player, cells_first(planes[:, :, 1:-1, 1:-1] > 0))
         seen = seen.to(features.dtype, memory_format=torch.channels_last)
         added: Tensor = self.distances(seen)
         return added
+
+
+def cells_first(planes: Tensor) -> Tensor:
+    """`[B, C, N, N]` to `[N, N, B, C]`, in which one operation handles a cell of all rows."""
+    return planes.permute(2, 3, 0, 1).contiguous()
 
 
 def positive(x: Tensor) -> Tensor:
@@ -63,7 +69,7 @@ def distance_planes(prices: Tensor, stones: Tensor) -> Tensor:
     own, other = stones[..., None], stones.flip(3)[..., None]
     prices = prices.masked_fill(own, 0.0).masked_fill(other, OUT_OF_REACH)
     distances = edge_distances(prices)
-    ways = (distances.sum(4) - prices).clamp(max=OUT_OF_REACH)
+    ways = (distances[..., 0, :] + distances[..., 1, :] - prices).clamp(max=OUT_OF_REACH)
     planes = torch.cat((distances.flatten(3), ways.flatten(3)), 3) * SCALE
     return planes.permute(2, 3, 0, 1)
 

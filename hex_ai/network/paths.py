@@ -50,15 +50,15 @@ def cells_first(planes: Tensor) -> Tensor:
 
 
 def positive(x: Tensor) -> Tensor:
-    """Squareplus (Barron 2021), of sums and roots alone: their bits are the same on every lane."""
+    """Squareplus (Barron 2021): sums and roots, which round alike in every row of a batch."""
     return (x + (x * x + 1).sqrt()) / 2
 
 
 def distance_planes(prices: Tensor, stones: Tensor) -> Tensor:
-    """Distances of each cell, its own price included, as planes in multiples of 4.
+    """Distances of each cell, its own price included, as planes, times `SCALE`.
 
     Args:
-      prices: float32 `[N, N, B, 2, K]`, above 0, for the mover and for the opponent.
+      prices: float32 `[N, N, B, 2, K]`, not negative, for the mover and for the opponent.
       stones: bool `[N, N, B, 2]`, of the mover and of the opponent.
 
     Returns:

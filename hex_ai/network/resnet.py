@@ -22,7 +22,7 @@ class NetworkConfig:
       blocks: residual blocks of two 3 × 3 convolutions, 1 to 100. Every third one, and the last,
         adds what it pools from the whole board.
       hexagonal: whether a kernel covers a cell and its six neighbours alone, and not the two other
-        corners of the 3 × 3 square, which touch none of its sides.
+        corners of the 3 × 3 square, which touch none of its sides; the kernel of prices is square.
       paths: maps of learnt prices for each player, 0 to 64; see `hex_ai.network.paths`. The second
         block's features are joined by what the shortest paths say; with 0 they are not.
     """

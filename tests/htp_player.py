@@ -16,7 +16,7 @@ from hex_ai.htp.settings import HtpSettings
 from hex_ai.inference.position_collector import Evaluator
 
 CPU = torch.device("cpu")
-RULES = ("pieces", "sides", "off")
+RULES = ("pieces", "sides", "benzene", "off")
 WIDTHS = (3, 2)
 
 Share = Callable[[int, int], int]

@@ -10,19 +10,23 @@ from dataclasses import dataclass, replace
 
 from reference import BLUE, RED, SlowBoard, cell_name
 
+SWAPS = {"pieces": "swap-pieces", "sides": "swap-sides", "benzene": "swap-pieces"}
 COLOURS = {"b": RED, "black": RED, "red": RED, "w": BLUE, "white": BLUE, "blue": BLUE}
 
 
 @dataclass(frozen=True)
 class SlowState:
-    """A board, whether it had its swap, and who gave up."""
+    """A board, whether it had its swap, who gave up, and who had won before the latest move."""
 
     board: SlowBoard
     swapped: bool = False
     resigned: int = 0
+    won: int = 0
 
     @property
     def winner(self) -> int:
+        if self.won:
+            return self.won
         return -self.resigned if self.resigned else self.board.winner()
 
     def stones(self) -> list[int]:
@@ -42,11 +46,11 @@ class SlowGame:
 
     def play(self, colour: int, word: str) -> bool:
         """Whether it is legal; if so it is played."""
-        after = None if self.state.winner else self._after(colour, word.lower())
+        after = self._after(colour, word.lower())
         if after is None:
             return False
         self.past.append(self.state)
-        self.state = after
+        self.state = replace(after, won=self.state.winner)
         return True
 
     def undo(self) -> bool:
@@ -54,6 +58,11 @@ class SlowGame:
             return False
         self.state = self.past.pop()
         return True
+
+    def turn_to(self, colour: int) -> None:
+        """Gives the turn to a colour; nothing before it can be taken back."""
+        self.state = replace(self.state, board=SlowBoard(self.state.board.stones, colour))
+        self.past = []
 
     def may_swap(self, colour: int) -> bool:
         lonely = sorted(self.state.stones()) == [*([0] * (self.state.board.size**2 - 1)), RED]
@@ -65,11 +74,14 @@ class SlowGame:
         if self.state.winner:
             return []
         words = [cell_name(k, size) for k, stone in enumerate(self.state.stones()) if not stone]
-        swap = ["swap-" + self.rule] if self.may_swap(self.state.board.mover) else []
+        swap = [SWAPS[self.rule]] if self.may_swap(self.state.board.mover) else []
         return words + swap
 
     def _after(self, colour: int, word: str) -> SlowState | None:
         board = SlowBoard(self.state.board.stones, colour)
+        lonely = sorted(self.state.stones()) == [BLUE, *([0] * (board.size**2 - 1))]
+        if self.state.swapped and lonely and colour == BLUE:  # the stone never moved
+            board = SlowBoard(board.swap().stones, BLUE)
         if word == "resign":
             return replace(self.state, board=board, resigned=colour)
         if word in ("swap", "swap-sides", "swap-pieces"):
@@ -80,8 +92,7 @@ class SlowGame:
         place = self._place(word)
         if place is None or board.stones[place[0]][place[1]]:
             return None
-        row, col = place if colour == RED else place[::-1]
-        return replace(self.state, board=board.play(row * board.size + col))
+        return replace(self.state, board=SlowBoard(board._with(*place, colour), -colour))
 
     def _place(self, word: str) -> tuple[int, int] | None:
         match = re.fullmatch("([a-z])([1-9][0-9]?)", word)

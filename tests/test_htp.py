@@ -84,7 +84,7 @@ def test_analyze_commands_are_lines_of_commands_there_are() -> None:
     player = Player()
     for line in player.ask("hexgui-analyze_commands").split("\n"):
         kind, label, command = line.split("/")
-        assert kind in ("pspairs", "var", "string", "param")
+        assert kind in ("pspairs", "var", "string", "gfx", "param")
         assert label
         player.ask(command.replace("%m", "black"))
 
@@ -108,7 +108,7 @@ def test_boardsize_makes_an_empty_board(size: int) -> None:
         *("play w swap-pieces", "play w swap", "undo 1", "clear_board x", "showboard_"),
         *("genmove", "genmove x", "genmove b w", "reg_genmove", "reg_genmove q", "final_score b"),
         *("all_legal_moves b", "time_left b", "time_left b x 0", "time_left q 9 0", "time_left"),
-        *("time_left b -1 0", "time_left b nan 0", "time_left b inf 0", "time_left b 9 -1"),
+        *("time_left b -x 0", "time_left b nan 0", "time_left b inf 0", "time_left b 9 -1"),
         *("time_settings 1 2", "time_settings a b c", "time_settings 1 2 x", "komi 6.5"),
         *("param_search bogus", "param_search seconds x", "param_search seconds 0"),
         *("param_search seconds -1", "param_search seconds nan", "param_search seconds inf"),
@@ -148,8 +148,8 @@ def test_resigning_ends_the_game_until_it_is_taken_back() -> None:
     player = Player()
     player.script("play b b2", "play w resign")
     assert player.script("final_score", "genmove b", "all_legal_moves") == ["B+", "resign", ""]
-    player.refused("play b a1")
     player.refused("hexai-policy")
+    assert player.script("play b a1", "final_score", "undo") == ["", "B+", ""]
     assert player.script("undo", "final_score") == ["", "cannot score"]
     player.ask("play w a1")
 
@@ -214,7 +214,9 @@ def test_params_are_listed_and_set() -> None:
     assert player.ask("param_search") == (
         "[string] seconds off\n[string] widths 3,2\n[string] level off"
     )
-    assert player.ask("param_game") == "[list/pieces/sides/off] swap pieces"
+    assert player.ask("param_game") == (
+        "[list/pieces/sides/benzene/off] swap pieces\n[bool] allow_swap 1"
+    )
     player.script("param_search seconds 0.5", "param_search widths 2,1", "param_game swap OFF")
     assert player.engine.settings == HtpSettings((2, 1), 0.5, "off")
     assert player.script("param_search seconds", "param_search widths", "param_game swap") == [

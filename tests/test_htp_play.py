@@ -14,7 +14,7 @@ from evaluators import Hashed, Toy
 from htp_player import RULES, WIDTHS, Player, slow_choice, stones_shown
 from inference_toys import HashEvaluator, random_network
 from reference import BLUE, RED, SlowBoard, cell_name, slow_search
-from slow_game import COLOURS, SlowGame
+from slow_game import COLOURS, SWAPS, SlowGame
 
 from hex_ai.errors import NetworkError
 from hex_ai.game.positions import Positions
@@ -81,7 +81,7 @@ def test_policy_and_values_are_painted_on_their_cells() -> None:
     names = {cell: cell_name(cell % 3 * 3 + cell // 3, 3) for cell in board.legal()}
     policy = {names[cell]: w / math.fsum(weights.values()) for cell, w in weights.items()}
     values = {names[cell]: (1 - toy.slow(board.play(cell))[1]) / 2 for cell in board.legal()}
-    shown_policy = {cell: chance for cell, chance in policy.items() if chance >= 0.005}
+    shown_policy = {cell: chance for cell, chance in policy.items() if chance >= 0.01}
     for command, wanted in (("hexai-policy", shown_policy), ("hexai-values w", values)):
         words = player.ask(command).split()
         shown = dict(zip(words[::2], map(float, words[1::2]), strict=True))
@@ -108,7 +108,7 @@ def test_white_swaps_what_is_worth_less_than_nothing(rule: str) -> None:
         board = SlowBoard.empty(4).play(cell)
         wanted, value = slow_choice(board, toy, WIDTHS)
         if rule != "off" and value < 0:
-            wanted, swapped = f"swap-{rule}", swapped + 1
+            wanted, swapped = SWAPS[rule], swapped + 1
         player = Player(toy, 4, rule)
         player.ask(f"play b {cell_name(cell, 4)}")
         assert player.ask("reg_genmove w") == wanted
@@ -132,7 +132,7 @@ def test_swap_pieces_mirrors_the_stone_and_black_moves_next() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "word"),
-    [("pieces", "swap"), ("pieces", "swap-sides"), ("sides", "SWAP-PIECES"), ("sides", "swap")],
+    [("pieces", "swap"), ("pieces", "swap-sides"), ("sides", "SWAP-PIECES"), ("benzene", "swap-pieces")],
 )
 def test_swap_sides_moves_no_stone_and_white_moves_next(rule: str, word: str) -> None:
     player = Player(size=3, rule=rule)

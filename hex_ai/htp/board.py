@@ -6,7 +6,10 @@ positions by `play`, so the colours need not take turns: whoever plays, the othe
 White, to move for the first time, may swap while one black stone is all there is. After
 `swap-pieces` the stone is white and mirrored on the long diagonal, and Black moves next. After
 `swap-sides` (HexGui says `swap`) the *players* have changed colours: the board is what it was, and
-White moves next. By the rule `sides` either word means swap-sides, as benzene's does.
+White moves next. By the rules `sides` and `benzene` either word means swap-sides. By the rule
+`pieces` too, `swap-pieces` turns out to have meant that once White is the next to move.
+
+Stones may be put down after the end, as HexGui and benzene do; they change nothing but the board.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,7 +34,7 @@ RESIGN = "resign"
 SWAP_PIECES, SWAP_SIDES = Word.SWAP_PIECES.value, Word.SWAP_SIDES.value
 
 # The rules of the swap, and the word by which each announces one.
-SWAP_RULES = {"pieces": SWAP_PIECES, "sides": SWAP_SIDES, "off": ""}
+SWAP_RULES = {"pieces": SWAP_PIECES, "sides": SWAP_SIDES, "benzene": SWAP_PIECES, "off": ""}
 
 
 def parse_colour(word: str) -> int:
@@ -56,6 +59,7 @@ class Board:
       mover: +1 or -1, the colour to move.
       swapped: the game had its swap.
       resigned: the colour that gave up, else 0.
+      won: the colour that had won before the latest move, else 0.
       before: the board that `undo` goes back to.
       line: the latest moves in which the sides took turns, as their movers saw the cells.
       line_start: stones and mover before `line`; None where it is empty.
@@ -66,6 +70,7 @@ class Board:
     mover: int = BLACK
     swapped: bool = False
     resigned: int = 0
+    won: int = 0
     before: "Board | None" = field(default=None, compare=False, repr=False)
     line: tuple[int, ...] = ()
     line_start: tuple[tuple[int, ...], int] | None = None
@@ -89,12 +94,11 @@ class Board:
     @cached_property
     def winner(self) -> int:
         """The colour that has joined its edges or whose opponent gave up, else 0."""
-        return -self.resigned or int(self.position().winner()[0])
+        return self.won or -self.resigned or self._joined()
 
     def may_swap(self, rule: str) -> bool:
         """Whether the colour to move may swap, by the rule and the stones."""
-        taken = [stone for stone in self.stones if stone]
-        fits = rule != "off" and self.mover == WHITE and taken == [BLACK]
+        fits = rule != "off" and self.mover == WHITE and self._stones_alone() == [BLACK]
         return fits and not self.swapped and not self.winner
 
     def seen_by(self, colour: int) -> "Board":
@@ -102,6 +106,16 @@ class Board:
         if colour == self.mover:
             return self
         return replace(self, mover=colour, line=(), line_start=None)
+
+    def turn_of(self, colour: int) -> "Board":
+        """The board on which `colour` makes the next move.
+
+        That White moves right after swap-pieces shows that the players changed colours instead,
+        and that the stone stays where it was: so benzene's referee and HexGui mean it.
+        """
+        if colour == WHITE and self.swapped and self._stones_alone() == [WHITE]:
+            return replace(self, stones=self._mirrored(), mover=WHITE)
+        return self.seen_by(colour)
 
     def moves_since(self, earlier: "Board") -> tuple[int, ...] | None:
         """What the sides played in turn from an earlier board to this one, as each mover saw it.
@@ -121,13 +135,21 @@ class Board:
         """The board after a move of `colour`, in any case: a cell, `resign`, or a word for a swap.
 
         Raises:
-          IllegalMoveError: the game is over, the cell is occupied, a swap that the rule or the
-            stones forbid, or a pass, which Hex does not know.
+          IllegalMoveError: the cell is occupied, a swap that the rule, the stones or the end of the
+            game forbid, or a pass, which Hex does not know.
           NotationError: another word, or a cell off the board.
         """
-        if self.winner:
-            raise IllegalMoveError("illegal move: the game is over")
-        return replace(self.seen_by(colour)._after(word.lower(), rule), before=self)
+        after = self.turn_of(colour)._after(word.lower(), rule)
+        return replace(after, won=self.winner, before=self)
+
+    def with_stone(self, colour: int, word: str) -> "Board":
+        """The board with one stone more, put there by hand: no move, and nothing to take back.
+
+        Raises:
+          NotationError, IllegalMoveError: not a cell, off the board, or occupied.
+        """
+        placed = self.seen_by(colour)._with_stone(cell_index(word, self.size))
+        return replace(placed, line=(), line_start=None)
 
     def cell_of(self, canonical: int) -> int:
         """Where a cell that the mover sees lies on the board, and the other way round."""
@@ -150,9 +172,21 @@ class Board:
         if not self.may_swap(rule):
             raise IllegalMoveError(f"illegal move: {word} is not possible now")
         if word == SWAP_PIECES and rule == "pieces":
-            mirrored = [-self.stones[mirror(k, self.size)] for k in range(self.size**2)]
-            return replace(self, stones=tuple(mirrored), mover=BLACK, swapped=True)
+            return replace(self, stones=self._mirrored(), mover=BLACK, swapped=True)
         return replace(self, swapped=True)
+
+    def _joined(self) -> int:
+        try:
+            return int(self.position().winner()[0])
+        except IllegalMoveError:  # the colour to move has joined
+            return self.mover
+
+    def _stones_alone(self) -> list[int]:
+        return [stone for stone in self.stones if stone]
+
+    def _mirrored(self) -> tuple[int, ...]:
+        """The stones of the other colour on the mirrored cells."""
+        return tuple(-self.stones[mirror(k, self.size)] for k in range(self.size**2))
 
     def _with_stone(self, cell: int) -> "Board":
         if self.stones[cell]:

@@ -3,18 +3,20 @@
 import math
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from hex_ai.errors import HexAIError
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import MAX_SIZE
 from hex_ai.htp.board import Board, mirror
 from hex_ai.inference.fixed_tree_search import SearchTree, build_search_tree_with_collection
-from hex_ai.inference.position_collector import Evaluator, PositionCollector
+from hex_ai.inference.move_choice import log_priors
+from hex_ai.inference.position_collector import Evaluation, Evaluator, PositionCollector
 from hex_ai.puct.levels import level, policy_moves
 from hex_ai.puct.search import PuctResult, PuctSearch, PuctSettings
 
@@ -23,6 +25,9 @@ ALL_MOVES = (MAX_SIZE**2,)
 
 # A search is given at least this long, for it evaluates its root whatever the time.
 LEAST_SECONDS = 1e-3
+
+# Rows that are evaluated between two looks at whether a search is to end.
+STOP_ROWS = 32
 
 # Nodes that a search keeps from move to move.
 MAX_NODES = 200_000
@@ -45,29 +50,64 @@ class Choice:
     variation: tuple[int, ...]
 
 
+class _Stopped(HexAIError):
+    """A search by widths that was to end before it had an answer."""
+
+
+class _Stoppable:
+    """An evaluator that is asked for a few rows at a time and gives up once it is told to."""
+
+    def __init__(self, evaluator: Evaluator, stop: Callable[[], bool]) -> None:
+        self._evaluator, self._stop = evaluator, stop
+
+    def batch_infer(self, positions: Positions) -> Evaluation:
+        parts = []
+        for start in range(0, len(positions), STOP_ROWS):
+            if self._stop():
+                raise _Stopped("interrupted")
+            parts.append(self._evaluator.batch_infer(positions[start : start + STOP_ROWS]))
+        logits, values = zip(*parts, strict=True)
+        return torch.cat(logits), torch.cat(values)
+
+    def check(self) -> None:
+        self._evaluator.check()
+
+
 class MoveChooser:
     """Chooses moves on boards whose game is not over.
 
     Args:
       evaluator: evaluates positions.
       device: where it wants them.
+      stop: asked during a search whether to end it with what it has found.
     """
 
-    def __init__(self, evaluator: Evaluator, device: torch.device) -> None:
-        self._evaluator, self._device = evaluator, device
+    def __init__(
+        self, evaluator: Evaluator, device: torch.device, stop: Callable[[], bool]
+    ) -> None:
+        self._evaluator, self._device, self._stop = evaluator, device, stop
         self._collector = PositionCollector(evaluator)
+        self._stoppable = PositionCollector(_Stoppable(evaluator, stop))
         self._kept: tuple[Board, PuctSearch] | None = None
         # Each session draws its own moves.
         self._seed, self._drawn = secrets.randbits(62), 0
 
     def policy(self, board: Board) -> dict[int, float]:
         """The network's probability of each legal move, in falling order."""
-        tree = self._tree(board, ALL_MOVES)
-        return _by_cell(tree, tree.candidates.log_priors.exp())
+        position = self._position(board)
+        logits, _ = self._collector.evaluate(position)
+        self._evaluator.check()
+        legal = position.legal_moves()
+        chances, cells = log_priors(logits, legal)[0].exp().sort(descending=True, stable=True)
+        count = int(legal.sum())
+        return dict(zip(cells[:count].tolist(), chances[:count].tolist(), strict=True))
 
     def by_widths(self, board: Board, widths: Sequence[int]) -> Choice:
-        """By the fixed-width search."""
-        tree = self._tree(board, widths)
+        """By the fixed-width search; by the policy's favourite if it is stopped."""
+        try:
+            tree = self._tree(board, widths, self._stoppable)
+        except _Stopped:
+            tree = self._tree(board, (1,), self._collector)
         return Choice(
             int(tree.chosen[0]), float(tree.values[0]), _by_cell(tree, tree.q), _variation(tree)
         )
@@ -85,7 +125,7 @@ class MoveChooser:
     def by_level(self, board: Board, number: int) -> Choice:
         """By a level of play: drawn from the policy, or by a search of the level's evaluations."""
         chosen, position = level(number), self._position(board)
-        search = PuctSearch(position, self._collector)
+        search = PuctSearch(position, self._collector, stop=self._stop)
         choice = _choice_of(search.search(evaluations=max(chosen.evaluations, 1)))
         if not chosen.evaluations:
             self._drawn += 1
@@ -98,9 +138,11 @@ class MoveChooser:
     def _position(self, board: Board) -> Positions:
         return board.position().to(self._device)
 
-    def _tree(self, board: Board, widths: Sequence[int]) -> SearchTree:
+    def _tree(
+        self, board: Board, widths: Sequence[int], collector: PositionCollector
+    ) -> SearchTree:
         position = self._position(board)
-        tree = build_search_tree_with_collection(position, widths, 0.0, self._collector)
+        tree = build_search_tree_with_collection(position, widths, 0.0, collector)
         self._evaluator.check()
         return tree
 
@@ -110,7 +152,8 @@ class MoveChooser:
         moves = kept and board.moves_since(kept[0])
         if kept is None or moves is None:
             settings = PuctSettings(max_nodes=MAX_NODES)
-            return PuctSearch(self._position(board), self._collector, settings)
+            position = self._position(board)
+            return PuctSearch(position, self._collector, settings, stop=self._stop)
         for cell in moves:
             kept[1].advance(torch.tensor([cell], device=self._device))
         return kept[1]

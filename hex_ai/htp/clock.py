@@ -43,3 +43,16 @@ class Clock:
         if stones == 1 and self.period_stones:
             return replace(self, seconds=self.period, stones=self.period_stones)
         return replace(self, seconds=max(0.0, left), stones=stones and max(1, stones - 1))
+
+
+def game_clock(main: float, period: float, stones: int) -> Clock | None:
+    """The clock at the start of a game, None for no limit: a period for no stones.
+
+    Args:
+      main: seconds of the main time.
+      period: seconds of each period after it.
+      stones: moves to be made in a period.
+    """
+    if not stones and (period > 0 or main == 0):
+        return None
+    return Clock(main, 0, period, stones) if main else Clock(period, stones, period, stones)

@@ -15,15 +15,17 @@ from hex_ai.htp.analysis import (
     ANALYZE_COMMANDS,
     board_lines,
     chance_text,
+    dismissed_pairs,
+    graphics,
     policy_pairs,
     value_pairs,
     variation_text,
 )
 from hex_ai.htp.board import BLACK, RESIGN, SWAP_RULES, WHITE, Board, board_from_sgf, parse_colour
 from hex_ai.htp.chooser import ALL_MOVES, Choice, MoveChooser
-from hex_ai.htp.clock import Clock
+from hex_ai.htp.clock import Clock, game_clock
 from hex_ai.htp.protocol import Arguments, Command, command, read_text
-from hex_ai.htp.settings import HtpSettings
+from hex_ai.htp.settings import ALLOW_SWAP, HtpSettings
 from hex_ai.inference.position_collector import Evaluator
 
 NAME = "hex_ai"
@@ -41,6 +43,7 @@ class HtpEngine:
       device: where it wants them.
       settings: how moves are chosen.
       board_size: to start with.
+      interrupted: whether the asker wants the command under way to end; asked while it runs.
 
     Attributes:
       board: as it is now, with those before it.
@@ -53,10 +56,16 @@ class HtpEngine:
     """
 
     def __init__(
-        self, evaluator: Evaluator, device: torch.device, settings: HtpSettings, board_size: int
+        self,
+        evaluator: Evaluator,
+        device: torch.device,
+        settings: HtpSettings,
+        board_size: int,
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.board, self.settings = Board.empty(board_size), settings
-        self._chooser = MoveChooser(evaluator, device)
+        self._chooser = MoveChooser(evaluator, device, interrupted)
+        self._own_opening = ""
         self._sizes = set[int]()  # boards that the network has been seen to play on
         self._full_clock: Clock | None = None
         self._clocks: dict[int, Clock | None] = {BLACK: None, WHITE: None}
@@ -64,9 +73,11 @@ class HtpEngine:
             "name": lambda _: NAME,
             "version": lambda _: __version__,
             "boardsize": command(self._set_board_size, "a width", "a height", least=1),
-            "clear_board": command(lambda: self._start(Board.empty(self.board.size))),
+            "clear_board": command(self._clear_board),
             "loadsgf": command(self._load_sgf, "a file", "a number of moves", least=1),
             "play": command(self._play, "a color", "a point"),
+            "play-game": self._play_game,
+            "set_position": self._set_position,
             "undo": command(self._undo),
             "genmove": command(self._genmove, "a color"),
             "reg_genmove": command(lambda word: self._decide(parse_colour(word)), "a color"),
@@ -74,22 +85,34 @@ class HtpEngine:
             "all_legal_moves": command(self._all_legal_moves),
             "final_score": command(lambda: SCORES[self.board.winner]),
             "time_settings": command(self._time_settings, "main time", "period time", "stones"),
+            "kgs-time_settings": self._kgs_time_settings,
             "time_left": command(self._time_left, "a color", "seconds", "stones", least=2),
             "param_search": lambda words: self._param(("seconds", "widths", "level"), words),
-            "param_game": lambda words: self._param(("swap",), words),
+            "param_game": lambda words: self._param(("swap", ALLOW_SWAP), words),
             "hexgui-analyze_commands": lambda _: ANALYZE_COMMANDS,
             "hexai-policy": self._analysis(self._chooser.policy, policy_pairs),
             "hexai-values": self._analysis(self._look, value_pairs),
             "hexai-search_values": self._analysis(self._search, value_pairs),
             "hexai-variation": self._analysis(self._search, variation_text),
             "hexai-win_probability": self._analysis(self._search, chance_text),
+            "gogui-gfx-analyze": self._analysis(self._search, graphics),
+            "vc-build": self._analysis(self._chooser.policy, dismissed_pairs),
+            # Says to programs that ask for it that `# interrupt` is understood.
+            "gogui-interrupt": command(lambda: ""),
         }
 
     def _set_board_size(self, width: str, height: str | None = None) -> None:
         size = _whole(width)
         if height is not None and _whole(height) != size:
             raise CommandError(f"unacceptable size: {width}x{height} has unequal sides")
+        self._own_opening = ""
         self._start(Board.empty(size))
+
+    def _clear_board(self) -> None:
+        """The opening stays known while it lies alone: HexGui may be about to put it back."""
+        if sum(map(abs, self.board.stones)) != 1:
+            self._own_opening = ""
+        self._start(Board.empty(self.board.size))
 
     def _load_sgf(self, name: str, count: str | None = None) -> None:
         text = read_text(name)
@@ -106,6 +129,24 @@ class HtpEngine:
     def _play(self, colour: str, word: str) -> None:
         self.board = self.board.play(parse_colour(colour), word, self.settings.swap)
 
+    def _play_game(self, words: Arguments) -> str:
+        """Moves of either side in turn, from the empty board on; all, or none if one is wrong."""
+        board = Board.empty(self.board.size)
+        for word in words:
+            board = board.play(board.mover, word, self.settings.swap)
+        self._start(board)
+        return ""
+
+    def _set_position(self, words: Arguments) -> str:
+        """Stones on an empty board; White moves next if Black has more of them, else Black."""
+        if len(words) % 2:
+            raise CommandError("syntax error: want a color and a point for each stone")
+        board = Board.empty(self.board.size)
+        for colour, word in zip(words[::2], words[1::2], strict=True):
+            board = board.with_stone(parse_colour(colour), word)
+        self._start(board.seen_by(WHITE if sum(board.stones) > 0 else BLACK))
+        return ""
+
     def _undo(self) -> None:
         if self.board.before is None:
             raise CommandError("cannot undo")
@@ -117,6 +158,8 @@ class HtpEngine:
         clock = self._clocks[colour]
         self._clocks[colour] = clock and clock.after(time.monotonic() - started)
         if move != RESIGN:
+            if not any(self.board.stones):
+                self._own_opening = move
             self._play(word, move)
         return move
 
@@ -125,18 +168,34 @@ class HtpEngine:
         names = [cell_name(cell, board.size) for cell in board.empty_cells()]
         return " ".join([*names, SWAP_RULES[rule]] if board.may_swap(rule) else names)
 
-    def _time_settings(self, *words: str) -> None:
-        """A period for no stones means that there is no limit."""
-        main, period, stones = _seconds(words[0]), _seconds(words[1]), _whole(words[2])
-        unlimited = not stones and (period > 0 or main == 0)
-        first = (main, 0) if main else (period, stones)
-        self._full_clock = None if unlimited else Clock(*first, period, stones)
+    def _time_settings(self, main: str, period: str, stones: str) -> None:
+        self._full_clock = game_clock(_seconds(main), _seconds(period), _whole(stones))
         self._clocks = dict.fromkeys(self._clocks, self._full_clock)
 
+    def _kgs_time_settings(self, words: Arguments) -> str:
+        """The same by the name of a system of time; of byo-yomi every move has a whole period."""
+        match words:
+            case ["none"]:
+                self._time_settings("0", "0", "0")
+            case ["absolute", main]:
+                self._time_settings(main, "0", "0")
+            case ["canadian", main, period, stones]:
+                self._time_settings(main, period, stones)
+            case ["byoyomi", main, period, periods]:
+                self._time_settings(main, period, str(min(1, _whole(periods))))
+            case _:
+                raise CommandError(
+                    "syntax error: want none, absolute and the main time, byoyomi, main time,"
+                    " period time and periods, or canadian, main time, period time and stones"
+                )
+        return ""
+
     def _time_left(self, colour: str, seconds: str, stones: str = "0") -> None:
-        """No stones means that the time is for the whole game."""
+        """No stones means that the time is for the whole game; below 0 there is none left."""
         full = self._full_clock or Clock(0.0)
-        left = replace(full, seconds=_seconds(seconds), stones=_whole(stones))
+        left = replace(full, seconds=_seconds(seconds.removeprefix("-")), stones=_whole(stones))
+        if seconds.startswith("-"):
+            left = replace(left, seconds=0.0)
         self._clocks[parse_colour(colour)] = left
 
     def _param(self, names: tuple[str, ...], arguments: Arguments) -> str:
@@ -160,7 +219,7 @@ class HtpEngine:
             board = self.board
             if board.winner:
                 raise CommandError("the game is over")
-            board = board if colour is None else board.seen_by(parse_colour(colour))
+            board = board if colour is None else board.turn_of(parse_colour(colour))
             return text(board, look(board))
 
         return command(analyse, "a color", least=0)
@@ -171,17 +230,21 @@ class HtpEngine:
         Swaps where the rule allows it and the position without it is worth less than 0 to White:
         after swap-pieces the canonical position is the same with the other side to move, and after
         swap-sides the board is the same with the other player to move, so the worth changes its
-        sign either way.
+        sign either way. Its own opening it leaves: players who change sides need no swap too.
         """
         if self.board.winner:
             return RESIGN
-        board, rule = self.board.seen_by(colour), self.settings.swap
+        board, rule = self.board.turn_of(colour), self.settings.swap
         if rule != "off" and colour == BLACK and not any(board.stones):
             return self._fairest(board)
         choice = self._search(board)
-        if choice.value < 0 and board.may_swap(rule):
+        if choice.value < 0 and board.may_swap(rule) and not self._opened(board):
             return SWAP_RULES[rule]
         return board.name_of(choice.cell)
+
+    def _opened(self, board: Board) -> bool:
+        """Whether the one stone on a board is the engine's own opening."""
+        return self._own_opening == cell_name(board.stones.index(BLACK), board.size)
 
     def _fairest(self, board: Board) -> str:
         """The move that leaves neither side ahead: the opponent takes the better side."""

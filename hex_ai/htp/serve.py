@@ -1,11 +1,11 @@
 """`serve_htp`: an engine from a checkpoint that answers until it is told to quit."""
 
-import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from hex_ai.htp.asker import Asker, standard_input
 from hex_ai.htp.engine import HtpEngine
 from hex_ai.htp.protocol import Session
 from hex_ai.htp.settings import HtpSettings
@@ -38,7 +38,7 @@ def serve_htp(
       widths, seconds, level, swap: see `HtpSettings`.
       board_size: 1 to 19, until `boardsize` says another.
       device, precision, runtime: `auto` or a name; see `plan_for`.
-      lines: requests, by default those of standard input.
+      lines: requests, by default those of standard input, where `# interrupt` ends a search.
       write: takes each reply, by default to standard output.
 
     Raises:
@@ -49,20 +49,14 @@ def serve_htp(
     network = load_checkpoint(model or default_model_path()).network
     plan = plan_for(network, device, runtime, precision)
     inference = ModelInference(network, plan, cache_size=CACHE_SIZE)
-    engine = HtpEngine(inference, inference.device, settings, board_size)
+    asker = Asker(standard_input())
+    engine = HtpEngine(inference, inference.device, settings, board_size, asker.interrupted)
     if inference.plan.runtime == "compiled":
         # Better now than on the clock of the first move; what runs eager need not wait.
         inference.prepare(board_size)
     # That the asker has gone is no error.
     with suppress(BrokenPipeError):
-        Session(engine.commands).serve(_input() if lines is None else lines, write or _send)
-
-
-def _input() -> Iterable[str]:
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        # Bytes that are no text must not end the session, and only a line feed ends a line.
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
-    return sys.stdin or ()
+        Session(engine.commands).serve(asker if lines is None else lines, write or _send)
 
 
 def _send(reply: str) -> None:

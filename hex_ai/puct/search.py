@@ -33,6 +33,11 @@ from hex_ai.puct.cell_sets import Frame, as_integers
 from hex_ai.puct.position_pool import PositionPool
 from hex_ai.puct.tree import WON, Descent, Node, PuctTree, expected_line
 
+# A search that can be stopped looks up about this often, in seconds, and sends rounds of at least so
+# many leaves: smaller ones take nearly as long.
+STOP_SECONDS = 0.1
+STOP_LEAVES = 8
+
 # A share of the policy that goes to all cells alike, so that no move is out of reach.
 UNIFORM_SHARE = 0.01
 
@@ -87,6 +92,7 @@ class PuctSearch:
       collector: answers the requests.
       settings: see `PuctSettings`.
       clock: seconds that pass; tests bring their own.
+      stop: asked between rounds whether to end with what is there; rounds are short then.
 
     Attributes:
       positions: the roots as they are now.
@@ -102,8 +108,10 @@ class PuctSearch:
         collector: Collector,
         settings: PuctSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
+        stop: Callable[[], bool] | None = None,
     ) -> None:
         self.settings = settings or PuctSettings()
+        self._stop = stop
         self.positions = positions
         self._require_unfinished()
         self._collector, self._clock = collector, clock
@@ -167,7 +175,7 @@ class PuctSearch:
         return bool(asked)
 
     def _go_on(self, evaluations: int, deadline: float) -> None:
-        """Rounds, until a game's evaluations or the time are used up."""
+        """Rounds, until a game's evaluations or the time are used up, or somebody stops it."""
         while leaves := self._affordable(deadline - self._clock()):
             started = self._clock()
             sent = [
@@ -180,11 +188,15 @@ class PuctSearch:
             # Small rounds cost more a leaf than large ones, so the last one is no sure guide.
             latest = (self._clock() - started) / len(sent)
             self._seconds_a_leaf = max(0.5 * self._seconds_a_leaf, latest)
+            if self._stop and self._stop():
+                return
 
     def _affordable(self, seconds: float) -> int:
         """Leaves a game that the next round may send: fewer, if there is no time for all."""
         wanted = self.settings.leaves
         total = self._seconds_a_leaf * len(self.trees)
+        if self._stop and total:
+            wanted = min(wanted, max(STOP_LEAVES, int(STOP_SECONDS / total)))
         if wanted * total < seconds:
             return wanted
         return max(0, int(seconds / total)) if total else 0

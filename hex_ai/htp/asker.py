@@ -1,0 +1,68 @@
+"""The lines of an asker, read ahead, so that one who wants a search to end is heard at once."""
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from queue import Queue
+
+# More than anybody asks before an answer comes; a file of requests waits at its end.
+READ_AHEAD = 1024
+
+_CHUNK = 2**16
+_INTERRUPT = re.compile(r"\s*#\s*interrupt\b", re.IGNORECASE)
+
+
+class Asker:
+    """Lines in their order, without those that say `# interrupt`.
+
+    A thread of its own reads them, from the first that is wanted on. It may wait for a line that
+    never comes: nothing waits for it.
+
+    Args:
+      lines: of the asker. An error in reading them counts as their end.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._waiting = Queue[str | None](READ_AHEAD)
+        self._lines = lines
+        # How many lines were read, how many taken up, and how many of them are to end early.
+        self._read, self._taken, self._interrupted = 0, 0, 0
+
+    def __iter__(self) -> Iterator[str]:
+        threading.Thread(target=self._listen, daemon=True).start()
+        while (line := self._waiting.get()) is not None:
+            self._taken += 1
+            yield line
+
+    def interrupted(self) -> bool:
+        """Whether the asker said `# interrupt` after the line that was taken up last."""
+        return 0 < self._taken <= self._interrupted
+
+    def _listen(self) -> None:
+        try:
+            for line in self._lines:
+                if _INTERRUPT.match(line):
+                    self._interrupted = self._read
+                else:
+                    self._read += 1
+                    self._waiting.put(line)
+        except OSError:
+            pass
+        finally:
+            self._waiting.put(None)
+
+
+def standard_input() -> Iterator[str]:
+    """Lines of standard input until its end; bytes that are no text become U+FFFD.
+
+    Reads without Python's buffers: the interpreter cannot end while a thread waits for a line and
+    holds the lock of one.
+    """
+    rest = b""
+    while sys.stdin and (chunk := os.read(sys.stdin.fileno(), _CHUNK)):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace") for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")

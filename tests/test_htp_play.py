@@ -132,7 +132,12 @@ def test_swap_pieces_mirrors_the_stone_and_black_moves_next() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "word"),
-    [("pieces", "swap"), ("pieces", "swap-sides"), ("sides", "SWAP-PIECES"), ("benzene", "swap-pieces")],
+    [
+        ("pieces", "swap"),
+        ("pieces", "swap-sides"),
+        ("sides", "SWAP-PIECES"),
+        ("benzene", "swap-pieces"),
+    ],
 )
 def test_swap_sides_moves_no_stone_and_white_moves_next(rule: str, word: str) -> None:
     player = Player(size=3, rule=rule)

@@ -18,7 +18,7 @@ def htp(
     level: Annotated[
         int | None, typer.Option(help="of play, 1 to 10, instead of widths and times")
     ] = None,
-    swap: Annotated[str, typer.Option(help="pieces, sides or off")] = "pieces",
+    swap: Annotated[str, typer.Option(help="pieces, sides, benzene or off")] = "pieces",
     board_size: Annotated[int, typer.Option(help="1 to 19, until boardsize says another")] = 11,
     device: Device = "auto",
     architecture_module: ArchitectureModule = None,

@@ -33,8 +33,8 @@ from hex_ai.puct.cell_sets import Frame, as_integers
 from hex_ai.puct.position_pool import PositionPool
 from hex_ai.puct.tree import WON, Descent, Node, PuctTree, expected_line
 
-# A search that can be stopped looks up about this often, in seconds, and sends rounds of at least so
-# many leaves: smaller ones take nearly as long.
+# A search that can be stopped looks up about this often, in seconds, but sends no round of fewer
+# leaves than that, which would take nearly as long.
 STOP_SECONDS = 0.1
 STOP_LEAVES = 8
 

@@ -87,23 +87,27 @@ def edge_distances(prices: Tensor) -> Tensor:
     each = prices[:, :, :, :, None].expand(-1, -1, -1, -1, 2, -1).contiguous()
     learning = LEARNING_RELAXATIONS if torch.is_grad_enabled() else 0
     others = 3 * len(prices) // 2 + LEARNING_RELAXATIONS - learning
-    board: Tensor = _settled(each.detach(), others)
+    # Called as an operation it would first load torch's compiler, for some two seconds.
+    settle = _settled if torch.compiler.is_compiling() else _settle
+    board: Tensor = settle(each.detach(), others)
     for _ in range(learning):
         board = _framed(board, _nearest(board) + each)
     return board[1:-1, 1:-1].clamp(max=OUT_OF_REACH)
 
 
-@torch.library.custom_op("hex_ai::settled_distances", mutates_args=())
-def _settled(prices: Tensor, relaxations: int) -> Tensor:
-    """The board after relaxations that no gradient goes through.
-
-    An operation of its own: compiled, so many loops would take longer to translate than they save.
-    """
+def _settle(prices: Tensor, relaxations: int) -> Tensor:
+    """The board after relaxations that no gradient goes through."""
     board = _unreached(prices)
     memory = [torch.empty_like(board[:, 1:]), torch.empty_like(prices), torch.empty_like(prices)]
     for _ in range(relaxations):
         _relax_in_place(board, prices, *memory)
     return board
+
+
+@torch.library.custom_op("hex_ai::settled_distances", mutates_args=())
+def _settled(prices: Tensor, relaxations: int) -> Tensor:
+    """The same as one operation: so many loops would take longer to compile than that saves."""
+    return _settle(prices, relaxations)
 
 
 @_settled.register_fake

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -14,13 +14,22 @@ import pytest
 import torch
 
 from hex_ai.arena import foreign
-from hex_ai.arena.engine_process import EngineProcess
-from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer, tree_search_move
+from hex_ai.arena.engine_process import EngineProcess, RefusalError
+from hex_ai.arena.foreign import (
+    HtpPlayer,
+    OpenSpielPlayer,
+    move_of,
+    told,
+    tree_search_move,
+    with_seats_changed,
+)
 from hex_ai.arena.match import match
 from hex_ai.arena.openings import spread_openings
-from hex_ai.arena.players import RandomPlayer, Turn
-from hex_ai.errors import EngineError, SettingError
+from hex_ai.arena.players import NO_MOVE, SWAPS, RandomPlayer, Turn
+from hex_ai.errors import EngineError, NotationError, SettingError
+from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
+from hex_ai.game.records import SWAP
 from hex_ai.interrupts import Interrupted, interrupts_raised
 
 TOY = Path(__file__).parent / "htp_toy.py"
@@ -115,6 +124,53 @@ def test_an_answer_of_several_lines_is_read_whole() -> None:
         assert engine.ask("name", time.monotonic() + PROMPT) == "a\nb"
 
 
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (r"thinking about it\n= a1\n\n", "a1"),
+        (r"a block\n\nof thoughts\n\nand more\n=\n\n", ""),
+        (r"=\ta1\n\n", "a1"),
+        (r"=a1\n\n", "a1"),
+        (r"=1 a1\n\n", "a1"),
+        (r"=12\ta1 \r\n\r\n", "a1"),
+        (r"= a1\r\nb2\r\n\r\n", "a1\nb2"),
+        (r"> = a1\n\n", "a1"),
+        (r"my engine 1.0> =3 a1\n\n", "a1"),
+        (r"== thoughts ==\n? really?\n", None),
+        (r"genmove black\n?4 no\nmove\n\n", None),
+        (r"why?\nx = 3\n= 7\n\n", "7"),
+    ],
+)
+def test_a_reply_is_found_in_what_an_engine_says(said: str, heard: str | None) -> None:
+    script = f"read x; printf '{said}'; sleep 0.1; printf '\\n'; read x; printf '= next\\n\\n'"
+    with closing(shell(script)) as engine:
+        if heard is None:
+            with pytest.raises(RefusalError, match=r"\? "):
+                engine.ask("genmove b", time.monotonic() + PROMPT)
+        else:
+            assert engine.ask("genmove b", time.monotonic() + PROMPT) == heard
+        assert engine.ask("name", time.monotonic() + PROMPT) == "next"
+
+
+def test_moves_in_odd_spellings() -> None:
+    for answer in ("resign", "Resign", "RESIGNS", "resigned.", "I resign!"):
+        assert move_of(answer, 5) == NO_MOVE
+    for answer in ("b3", "B3", " b3 ", "b3.", "b3 (0.53)"):
+        assert move_of(answer, 5) == 11
+    for answer, named in (
+        ("pass", "passes"),
+        ("PASS", "passes"),
+        ("swap", "swaps"),
+        ("Swap-Pieces", "swaps"),
+        ("swap-sides", "swaps"),
+        ("", "''"),
+        ("nonsense", "nonsense"),
+        ("e9", "e9"),
+    ):
+        with pytest.raises(NotationError, match=named):
+            move_of(answer, 5)
+
+
 def test_what_nobody_asked_for_is_no_answer() -> None:
     """The engine says everything twice; the second time answers nothing."""
     with closing(toy("twice")) as player:
@@ -149,6 +205,16 @@ def test_a_command_that_cannot_be_read_is_refused_by_name() -> None:
 def openspiel(simulations: int) -> OpenSpielPlayer:
     pytest.importorskip("pyspiel")
     return OpenSpielPlayer("openspiel:mcts", simulations, 0)
+
+
+def played(moves: Sequence[int], size: int) -> Positions:
+    position = Positions.empty(1, size)
+    for cell in moves:
+        if cell == SWAP:
+            position = position.swap(torch.tensor([True]))
+        else:
+            position = position.play(position.to_board_cells(torch.tensor([cell])))
+    return position
 
 
 def first_turn(games: int) -> Turn:
@@ -191,3 +257,37 @@ def test_an_interrupt_drops_the_searches_that_wait(monkeypatch: pytest.MonkeyPat
         player.choose(first_turn(200))
     assert len(done) < 100
     assert threading.active_count() == threads
+
+
+def test_engines_are_told_of_swaps_by_their_rule() -> None:
+    moves = [1, SWAP, 5, 4]  # b1, swapped to a2; then c2 for Red, b2 for Blue
+    mine = [("black", "b1"), ("white", "swap-pieces"), ("black", "c2"), ("white", "b2")]
+    seats = [("white", "b3"), ("black", "b2")]
+    assert list(told(moves, 3, "pieces")) == mine
+    for rule, word in (("sides", "swap-sides"), ("benzene", "swap-pieces")):
+        assert list(told(moves, 3, rule)) == [("black", "b1"), ("white", word), *seats]
+    assert list(told([1, 2], 3, "sides")) == [("black", "b1"), ("white", "c1")]
+    assert with_seats_changed(moves, 3) == [1, 7, 4]
+    assert move_of("Swap-Pieces", 3, may_swap=True) == SWAPS
+
+
+@pytest.mark.parametrize("rule", ["sides", "benzene"])
+def test_an_engine_swaps_and_has_the_other_seat(rule: str) -> None:
+    """The engine keeps a board of its own, on which no stone moves."""
+    command = shlex.join([sys.executable, str(TOY), "swaps"])
+    with closing(HtpPlayer("htp:toy", command, 3.0, rule)) as player:
+        score = match(player, RandomPlayer("random", 1), board_size=4, games=8, swap=rule)
+    assert player.faults == 0
+    for game in score.games:
+        assert (game.moves[1] == SWAP) == (not game.first_is_red)
+        assert read_trmph(score.trmph().splitlines()[game.number]).moves == game.moves
+
+
+def test_openspiel_plays_on_after_a_swap() -> None:
+    pytest.importorskip("pyspiel")
+    # Red's b1 became Blue's a2. Blue has a2 and b2 and is to move: c2 joins, and so does c1.
+    moves = [1, SWAP, 0, 4, 8]
+    with closing(openspiel(300)) as player:
+        position = played(moves, 3)
+        cell = position.to_board_cells(player.choose(Turn(position, torch.arange(1), [moves])))
+    assert int(cell) in (2, 5)

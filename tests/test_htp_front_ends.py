@@ -14,8 +14,8 @@ from htp_player import Player, agree, stones_shown
 from inference_toys import random_network
 from slow_game import COLOURS, SlowGame
 
+from hex_ai.game.notation import mirror
 from hex_ai.htp.asker import Asker
-from hex_ai.htp.board import mirror
 from hex_ai.network.checkpoint import save_checkpoint
 
 

@@ -21,7 +21,7 @@ from hex_ai.arena import specs
 from hex_ai.arena.foreign import HtpPlayer
 from hex_ai.arena.match import match
 from hex_ai.arena.openings import fair_cells, match_openings, read_openings, spread_openings
-from hex_ai.arena.players import NO_MOVE, NetworkPlayer, RandomPlayer, Strategy, Turn
+from hex_ai.arena.players import NO_MOVE, SWAPS, NetworkPlayer, RandomPlayer, Strategy, Turn
 from hex_ai.arena.rating import Sprt, elo, expected_share, fit_ratings, interval
 from hex_ai.arena.score import MatchGame, Score
 from hex_ai.arena.specs import PlayerOptions, make_player
@@ -29,11 +29,13 @@ from hex_ai.cli.main import main
 from hex_ai.errors import CheckpointError, EngineError, IllegalMoveError, SettingError, StoreError
 from hex_ai.formats.trmph import read_trmph
 from hex_ai.game.positions import Positions
+from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
 from hex_ai.inference.position_collector import PositionCollector
 from hex_ai.network.checkpoint import save_checkpoint
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.puct import levels
 from hex_ai.puct.levels import LEVELS, PlayLevel, level, searched_moves
+from hex_ai.puct.search import PuctSearch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -630,3 +632,38 @@ def test_levels_are_what_they_say() -> None:
     assert Strategy(level=LEVELS[9]).on(11) == Strategy(evaluations=200)
     work = [one.evaluations for one in LEVELS]
     assert work == sorted(work)
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Strategy(),
+        Strategy(temperature=5.0),
+        Strategy((3, 2)),
+        Strategy((3, 2), temperature=5.0),
+        Strategy(evaluations=20),
+    ],
+    ids=str,
+)
+def test_networks_swap_what_they_find_worth_less_than_nothing(
+    strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The values are those of a search at temperature 0, whatever the moves are drawn at."""
+    player, toy = NetworkPlayer("net", network(), strategy), Hashed(3)
+    monkeypatch.setattr(player.model, "batch_infer", toy.batch_infer)
+    openings = Positions.empty(16, 4).play(torch.arange(16))
+    collector = PositionCollector(toy)
+    if strategy.widths:
+        tree = build_search_tree_with_collection(openings, strategy.widths, 0.0, collector)
+        values = tree.values
+    elif strategy.evaluations:
+        values = PuctSearch(openings, collector).search(evaluations=20).values
+    else:
+        values = collector.evaluate(openings)[1]
+    ids, moves = torch.arange(16), [[cell] for cell in range(16)]
+    free = player.choose(Turn(openings, ids, moves))
+    every_other = ids % 2 == 0
+    asked = player.choose(Turn(openings, ids, moves, every_other))
+    swaps = every_other & (values < 0)
+    assert 0 < int(swaps.sum()) < 8
+    assert torch.equal(asked, torch.where(swaps, SWAPS, free))

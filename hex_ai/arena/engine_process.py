@@ -18,8 +18,9 @@ QUIT_SECONDS = 2.0
 
 MAX_BYTES = 1 << 20
 
-# Lines that are not empty up to one that is; empty ones may come before.
-_ANSWER = re.compile(rb"\s*(\S.*?)\n[ \t\r]*\n", re.DOTALL)
+# How a reply begins, perhaps behind a prompt: its sign and a number. Engines may talk before it.
+_SIGN = re.compile(rb"^(?:[\w .:-]{0,40}>)?[ \t]*([=?])(?![=?])[0-9]*", re.MULTILINE)
+_EMPTY_LINE = re.compile(rb"\n[ \t\r]*\n")
 
 _CHUNK = 1 << 16
 
@@ -54,7 +55,8 @@ class EngineProcess:
         return not self._ended and self._process.poll() is None
 
     def ask(self, command: str, deadline: float) -> str:
-        """The answer to a command, without its sign, which comes before `deadline` (monotonic).
+        """The answer to a command, without sign and number, which comes before `deadline`
+        (monotonic). Other lines before it are dropped.
 
         Raises:
           RefusalError: it says that it failed.
@@ -62,14 +64,13 @@ class EngineProcess:
         """
         try:
             self._send(command.encode() + b"\n", deadline)
-            lines = self._answer(deadline)
+            sign, text = self._answer(deadline)
         except EngineError as error:
             self._end()
             raise EngineError(f"{self._name} on {command!r}: {error}") from error
-        sign, _, text = lines[0].partition(" ")
-        if not sign.startswith("="):
-            raise RefusalError(f"{self._name} on {command!r}: {' '.join(lines)}")
-        return "\n".join([text, *lines[1:]]).strip()
+        if sign == b"?":
+            raise RefusalError(f"{self._name} on {command!r}: ? {' '.join(text.split())}")
+        return text
 
     def close(self) -> None:
         """Asks it to quit; ends it, and whatever it has started, if it does not."""
@@ -96,16 +97,17 @@ class EngineProcess:
             except OSError as error:
                 raise EngineError("has ended") from error
 
-    def _answer(self, deadline: float) -> list[str]:
-        """The lines of an answer: from one that bears its sign to an empty one."""
+    def _answer(self, deadline: float) -> tuple[bytes, str]:
+        """Sign and text of a reply: from the first line with a sign to an empty one."""
         said = b""
         while True:
-            while not (whole := _ANSWER.match(said)):
-                self._ready(deadline)
-                said = self._hear(said)
-            if whole[1].startswith((b"=", b"?")):
-                return [line.strip() for line in whole[1].decode(errors="replace").split("\n")]
-            said = said[whole.end() :]
+            start = _SIGN.search(said)
+            end = start and _EMPTY_LINE.search(said, start.end())
+            if start and end:
+                text = said[start.end() : end.start()].decode(errors="replace")
+                return start[1], "\n".join(line.strip() for line in text.split("\n")).strip()
+            self._ready(deadline)
+            said = self._hear(said)
 
     def _ready(self, deadline: float, *to_write: FileIO) -> list[object]:
         """The pipes that can be read or written; waits until one can be."""

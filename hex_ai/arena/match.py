@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 
 from hex_ai.arena.openings import match_openings
-from hex_ai.arena.players import NO_MOVE, Player, Turn
+from hex_ai.arena.players import NO_MOVE, SWAPS, Player, Turn
 from hex_ai.arena.rating import Sprt
 from hex_ai.arena.score import MatchGame, Score
 from hex_ai.arena.specs import PlayerOptions, make_player
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
+from hex_ai.game.records import SWAP
 from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.store.run_folder import require_writable, write_text
 
@@ -28,6 +29,7 @@ def match(
     openings: str = "spread",
     temperature: float = 0.0,
     sprt: tuple[float, float] | None = None,
+    swap: str = "off",
     seed: int = 0,
     games_in_flight: int = 256,
     move_seconds: float = 60.0,
@@ -47,6 +49,8 @@ def match(
         13×13; or the path of a file of openings, see docs/match.md.
       temperature: of the networks' moves.
       sprt: ends the match once it is decided between these two Elo leads of the first player.
+      swap: `off`, or the rule by which Blue may swap an opening of one stone: `pieces`, `sides` or
+        `benzene`. They differ in what other engines are told, not in the games.
       seed: of openings and moves.
       games_in_flight: played side by side. Changes speed, not games.
       move_seconds: of other engines, for a move; more loses the game.
@@ -62,14 +66,15 @@ def match(
         raise SettingError(f"games in flight {games_in_flight} is not 1 or more")
     pairs = match_openings(openings, board_size, games, seed=seed, device=device)
     test = None if sprt is None else Sprt(*sprt)
-    options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type)
+    options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type, swap)
     file = None if save is None else Path(save)
     if file is not None:
         require_writable(file)
     with _players(first, second, options) as players:
         score = Score(board_size, players=players)
         try:
-            for ended in _ended_games(*players, board_size, pairs, games_in_flight):
+            under_way = _RunningGames(board_size, swap != "off")
+            for ended in _ended_games(*players, under_way, pairs, games_in_flight):
                 for game in ended:
                     score.add(game)
                 report(score)
@@ -99,12 +104,15 @@ def _players(
 
 
 def _ended_games(
-    first: Player, second: Player, size: int, openings: list[tuple[int, ...]], in_flight: int
+    first: Player,
+    second: Player,
+    under_way: "_RunningGames",
+    openings: list[tuple[int, ...]],
+    in_flight: int,
 ) -> Iterator[list[MatchGame]]:
     """Plays a match, and yields games whenever some have ended."""
     # The two games of an opening stand side by side, so that every part of a match is fair.
     numbers = iter(range(2 * len(openings)))
-    under_way = _RunningGames(size)
     while True:
         for number in islice(numbers, in_flight - len(under_way)):
             under_way.start(number, openings[number // 2])
@@ -130,7 +138,8 @@ class _RunningGame:
 class _RunningGames:
     """The games under way, and their positions, a row each."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, swaps: bool) -> None:
+        self._swaps = swaps
         self._positions = Positions.empty(0, size)
         self._games: list[_RunningGame] = []
 
@@ -153,15 +162,17 @@ class _RunningGames:
             return
         asked, games = self._positions[rows], [self._games[row] for row in rows.tolist()]
         ids = torch.tensor([game.number for game in games])
-        moves = player.choose(Turn(asked, ids, [game.moves for game in games]))
-        resigns = moves == NO_MOVE
-        asked[~resigns].require_legal(moves[~resigns])
+        may_swap = torch.tensor([self._swaps and len(game.moves) == 1 for game in games])
+        moves = player.choose(Turn(asked, ids, [game.moves for game in games], may_swap))
+        resigns, swaps = moves == NO_MOVE, may_swap & (moves == SWAPS)
+        plays = ~resigns & ~swaps
+        asked[plays].require_legal(moves[plays])
         for game, cell in zip(games, asked.to_board_cells(moves).tolist(), strict=True):
             if cell == NO_MOVE:
                 game.resigned = True
             else:
-                game.moves.append(cell)
-        after = asked.play(moves.clamp(min=0))
+                game.moves.append(SWAP if cell == SWAPS else cell)
+        after = Positions.where(swaps, asked.swap(swaps), asked.play(moves.clamp(min=0)))
         # Who gives up is the mover of a finished position, as one who has been joined against is.
         after = Positions.where(resigns, asked.retire(resigns), after)
         self._positions = self._positions.put(rows, after)

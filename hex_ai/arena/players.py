@@ -14,10 +14,10 @@ from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import PositionCollector
 from hex_ai.keyed_random import gumbel_noise, uniform_noise
 from hex_ai.puct.levels import PlayLevel, policy_moves, searched_moves
-from hex_ai.puct.search import PuctSearch
+from hex_ai.puct.search import PuctResult, PuctSearch
 
-# Says that a player gives the game up.
-NO_MOVE = -1
+# Says that a player gives the game up, or swaps.
+NO_MOVE, SWAPS = -1, -2
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,14 @@ class Turn:
     Attributes:
       positions: `G` positions, none finished.
       ids: int64 `[G]`, the games' numbers in the match.
-      moves: what was played in each game so far, board cells.
+      moves: what was played in each game so far, board cells, and `SWAP` for a swap of pieces.
+      may_swap: bool `[G]`, whether the mover may swap instead; None: nobody may.
     """
 
     positions: Positions
     ids: Tensor
     moves: Sequence[Sequence[int]]
+    may_swap: Tensor | None = None
 
     @property
     def plies(self) -> Tensor:
@@ -50,14 +52,16 @@ class Player(Protocol):
     name: str
 
     def choose(self, turn: Turn) -> Tensor:
-        """int64 `[G]`: a legal move in each game, as its mover sees it, or `NO_MOVE`."""
+        """int64 `[G]`: a legal move in each game, as its mover sees it, or `NO_MOVE`, or `SWAPS`
+        where that is allowed.
+        """
 
     def close(self) -> None:
         """Ends what it has started, such as processes."""
 
 
 class RandomPlayer:
-    """Any legal move with equal chance, keyed by (seed, game, ply)."""
+    """Any legal cell with equal chance, keyed by (seed, game, ply). Never swaps."""
 
     def __init__(self, name: str, seed: int) -> None:
         self.name, self._seed = name, seed
@@ -122,30 +126,58 @@ class NetworkPlayer:
         self.model = ModelInference(network, default_plan(torch.device(device), runtime="eager"))
 
     def choose(self, turn: Turn) -> Tensor:
-        """See `Player`."""
+        """See `Player`. Swaps what its search, at temperature 0, finds worth less than nothing."""
         positions = turn.positions.to(self.model.device)
         strategy = self._strategy.on(positions.size)
         collector = PositionCollector(self.model)
+        moves = self._moves(turn, positions, strategy, collector)
+        if turn.may_swap is not None and bool(turn.may_swap.any()):
+            rows = turn.may_swap.to(positions.device).nonzero()[:, 0]
+            values = _values(positions[rows], strategy, collector)
+            moves[rows] = torch.where(values < 0, SWAPS, moves[rows])
+        self.model.check()
+        return moves.cpu()
+
+    def _moves(
+        self, turn: Turn, positions: Positions, strategy: Strategy, collector: PositionCollector
+    ) -> Tensor:
         if strategy.widths:
             noise = gumbel_noise(self._seed, turn.ids, turn.plies, positions.moves)
-            moves = build_search_tree_with_collection(
+            return build_search_tree_with_collection(
                 positions,
                 strategy.widths,
                 strategy.temperature,
                 collector,
                 noise=noise.to(positions.device),
             ).chosen
-        elif strategy.evaluations:
-            moves = searched_moves(positions, collector, strategy.evaluations)
-        elif strategy.seconds:
-            searches = (PuctSearch(positions[k : k + 1], collector) for k in range(len(positions)))
-            moves = torch.cat([one.search(seconds=strategy.seconds).moves for one in searches])
-        else:
-            moves = policy_moves(
-                positions, collector, strategy.temperature, self._seed, turn.ids, turn.plies
-            )
-        self.model.check()
-        return moves.cpu()
+        if strategy.evaluations:
+            return searched_moves(positions, collector, strategy.evaluations)
+        if strategy.seconds:
+            found = _searched_in_turn(positions, strategy, collector)
+            return torch.cat([result.moves for result in found])
+        return policy_moves(
+            positions, collector, strategy.temperature, self._seed, turn.ids, turn.plies
+        )
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+def _values(positions: Positions, strategy: Strategy, collector: PositionCollector) -> Tensor:
+    """float32 `[G]`: what a strategy finds positions worth, the mover's view."""
+    if strategy.widths:
+        tree = build_search_tree_with_collection(positions, strategy.widths, 0.0, collector)
+        return tree.values
+    if strategy.evaluations or strategy.seconds:
+        found = _searched_in_turn(positions, strategy, collector)
+        return torch.cat([result.values for result in found])
+    return collector.evaluate(positions)[1]
+
+
+def _searched_in_turn(
+    positions: Positions, strategy: Strategy, collector: PositionCollector
+) -> list[PuctResult]:
+    """What the search for play finds, one position after another."""
+    evaluations, seconds = strategy.evaluations or None, strategy.seconds or None
+    searches = (PuctSearch(positions[k : k + 1], collector) for k in range(len(positions)))
+    return [search.search(evaluations=evaluations, seconds=seconds) for search in searches]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hex_ai.arena.players import Player
 from hex_ai.arena.rating import Sprt, elo, interval
 from hex_ai.formats.trmph import write_trmph
-from hex_ai.game.records import RED
+from hex_ai.game.records import RED, SWAP
 
 # What equal games have in common: the moves, up to a rotation by 180°, and who had Red.
 Kind = tuple[tuple[int, ...], bool]
@@ -113,5 +113,6 @@ class Score:
         )
 
     def _kind(self, game: MatchGame) -> Kind:
-        rotated = tuple(self.board_size**2 - 1 - cell for cell in game.moves)
+        last = self.board_size**2 - 1
+        rotated = tuple(cell if cell == SWAP else last - cell for cell in game.moves)
         return min(game.moves, rotated), game.first_is_red

@@ -7,6 +7,7 @@ from pathlib import Path
 from hex_ai.arena.foreign import HtpPlayer, OpenSpielPlayer
 from hex_ai.arena.players import NetworkPlayer, Player, RandomPlayer, Strategy
 from hex_ai.errors import SettingError
+from hex_ai.formats.moves import SWAP_RULES
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import MAX_TEMPERATURE
 from hex_ai.network.checkpoint import load_checkpoint
@@ -32,18 +33,22 @@ class PlayerOptions:
       seed: of whatever is drawn.
       move_seconds: time that another engine has for a move.
       device: of the networks.
+      swap: what a swap is called where other engines are told of it, one of `SWAP_RULES`.
     """
 
     temperature: float = 0.0
     seed: int = 0
     move_seconds: float = 60.0
     device: str = "cpu"
+    swap: str = "off"
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
             raise SettingError(
                 f"temperature {self.temperature} is not between 0 and {MAX_TEMPERATURE:g}"
             )
+        if self.swap not in SWAP_RULES:
+            raise SettingError(f"swap {self.swap!r} is not one of {', '.join(SWAP_RULES)}")
         if not 0 < self.move_seconds <= MOST_SECONDS:
             raise SettingError(
                 f"{self.move_seconds:g} seconds a move are not above 0 and at most {MOST_SECONDS}"
@@ -61,7 +66,7 @@ def make_player(name: str, options: PlayerOptions) -> Player:
         return RandomPlayer(name, options.seed)
     kind, _, rest = name.partition(":")
     if kind == "htp" and rest:
-        return HtpPlayer(name, rest, options.move_seconds)
+        return HtpPlayer(name, rest, options.move_seconds, options.swap)
     if kind == "openspiel":
         match = _MCTS.fullmatch(rest)
         if match is None:

@@ -36,6 +36,10 @@ def match(
     sprt: Annotated[
         str | None, typer.Option(help="stop once decided between two Elo leads, such as 0,50")
     ] = None,
+    swap: Annotated[
+        str,
+        typer.Option(help="off, or how Blue may swap one stone: pieces, sides or benzene"),
+    ] = "off",
     seed: Annotated[int, typer.Option(help="of openings and moves")] = 0,
     games_in_flight: Annotated[int, typer.Option(help="played side by side")] = 256,
     move_seconds: Annotated[float, typer.Option(help="of other engines, for a move")] = 60.0,
@@ -64,6 +68,7 @@ def match(
                 openings=openings,
                 temperature=temperature,
                 sprt=leads,
+                swap=swap,
                 seed=seed,
                 games_in_flight=games_in_flight,
                 move_seconds=move_seconds,

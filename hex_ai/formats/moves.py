@@ -29,6 +29,15 @@ class Word(StrEnum):
     FORFEIT = "forfeit"
 
 
+# The word for a swap by each rule: of pieces; of sides, where the players change colours; or of
+# sides by the word for pieces, as benzene has it.
+SWAP_RULES = {
+    "pieces": Word.SWAP_PIECES.value,
+    "sides": Word.SWAP_SIDES.value,
+    "benzene": Word.SWAP_PIECES.value,
+    "off": "",
+}
+
 ENDING = (Word.RESIGN, Word.FORFEIT)
 
 # How a game can end other than by a chain of stones.

@@ -34,6 +34,11 @@ def cell_name(cell: int, size: int) -> str:
     return f"{column_name(column)}{row + 1}"
 
 
+def mirror(cell: int, size: int) -> int:
+    """The cell with row and column exchanged."""
+    return cell % size * size + cell // size
+
+
 def cell_index(name: str, size: int) -> int:
     """Index of a named cell on a board of `size` × `size`.
 

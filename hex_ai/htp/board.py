@@ -20,7 +20,7 @@ import torch
 from hex_ai.errors import CommandError, IllegalMoveError, NotationError, SettingError
 from hex_ai.formats.moves import ENDING, Word
 from hex_ai.formats.sgf import read_sgf
-from hex_ai.game.notation import cell_index, cell_name
+from hex_ai.game.notation import cell_index, cell_name, mirror
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import BLUE, MAX_SIZE, RED
 
@@ -32,9 +32,6 @@ _COLOURS = dict.fromkeys(("b", "black", "red"), BLACK) | dict.fromkeys(
 
 RESIGN = "resign"
 SWAP_PIECES, SWAP_SIDES = Word.SWAP_PIECES.value, Word.SWAP_SIDES.value
-
-# The rules of the swap, and the word by which each announces one.
-SWAP_RULES = {"pieces": SWAP_PIECES, "sides": SWAP_SIDES, "benzene": SWAP_PIECES, "off": ""}
 
 
 def parse_colour(word: str) -> int:
@@ -198,11 +195,6 @@ class Board:
             line=(*self.line, self.cell_of(cell)),
             line_start=self._start(),
         )
-
-
-def mirror(cell: int, size: int) -> int:
-    """The cell with row and column exchanged."""
-    return cell % size * size + cell // size
 
 
 def board_from_sgf(text: str, count: int | None = None) -> Board:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import HexAIError
+from hex_ai.game.notation import mirror
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import MAX_SIZE
-from hex_ai.htp.board import Board, mirror
+from hex_ai.htp.board import Board
 from hex_ai.inference.fixed_tree_search import SearchTree, build_search_tree_with_collection
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Evaluation, Evaluator, PositionCollector

@@ -10,6 +10,7 @@ import torch
 
 from hex_ai import __version__
 from hex_ai.errors import CommandError
+from hex_ai.formats.moves import SWAP_RULES
 from hex_ai.game.notation import cell_name
 from hex_ai.htp.analysis import (
     ANALYZE_COMMANDS,
@@ -21,7 +22,7 @@ from hex_ai.htp.analysis import (
     value_pairs,
     variation_text,
 )
-from hex_ai.htp.board import BLACK, RESIGN, SWAP_RULES, WHITE, Board, board_from_sgf, parse_colour
+from hex_ai.htp.board import BLACK, RESIGN, WHITE, Board, board_from_sgf, parse_colour
 from hex_ai.htp.chooser import ALL_MOVES, Choice, MoveChooser
 from hex_ai.htp.clock import Clock, game_clock
 from hex_ai.htp.protocol import Arguments, Command, command, read_text

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hex_ai.errors import SettingError
-from hex_ai.htp.board import SWAP_RULES
+from hex_ai.formats.moves import SWAP_RULES
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
 from hex_ai.puct.levels import level
 

@@ -272,7 +272,15 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def require_folder(folder: Path) -> None:
+    """Raises `StoreError` if there is no such folder."""
+    if not folder.is_dir():
+        there = "a file, not a folder" if folder.exists() else "no such folder"
+        raise StoreError(f"{folder}: {there}")
+
+
 def _some_shards(folder: Path) -> list[Path]:
+    require_folder(folder)
     paths = shard_paths(folder)
     if not paths:
         raise StoreError(f"{folder}: holds no games")

@@ -183,6 +183,7 @@ def test_what_no_meaning_of_a_swap_allows_is_refused() -> None:
         (";B[b1];W[swap-pieces];B[a2]", "move 3, a2, is on an occupied cell"),
         (";B[b1];W[c1];B[swap-pieces]", "move 3 is a swap"),
         (";W[swap-sides]", "move 1 is a swap"),
+        (";B[b1];W[swap-pieces];B[swap-pieces]", "move 3 is a swap"),
     ):
         for use in (body(moves).position, body(moves).played):
             with pytest.raises(NotationError, match=trouble):

@@ -5,6 +5,9 @@ import random
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from random_games import exact, mutants, refusal_of
 
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import Move
@@ -180,3 +183,21 @@ def test_a_game_of_a_large_file_costs_what_it_is(name: str) -> None:
     for game in (first, last):
         assert len(sgf_game(game).moves) == 30
     assert "GC[7999]" in last.text
+
+
+@exact
+@given(
+    mutants([game_text(name, charset) for charset, name in NAMES.items()]),
+    st.sampled_from(["utf-8", "cp932", "gb18030", "utf-16", "iso2022_jp", "latin-1"]),
+    st.binary(max_size=6),
+    st.integers(0, 60),
+)
+def test_any_bytes_are_read_or_refused(text: str, codec: str, put: bytes, place: int) -> None:
+    data = text.encode(codec, errors="replace")
+    data = data[:place] + put + data[place:]
+
+    def use() -> None:
+        for game in each(data):
+            assert isinstance(game, SgfGame) or len(game) < 300
+
+    refusal_of(use)

@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import StringIO
+from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,6 +28,7 @@ _LINK = re.compile(
     r"#?|#|(?=[^,]*,))(?P<rest>[0-9]{1,4}(?:[x,rmnc].*)?)",
     re.IGNORECASE | re.DOTALL,
 )
+_FILE = re.compile(r".*\.[a-z]+", re.IGNORECASE | re.DOTALL)
 _SGF = re.compile(r"[\s\ufeff]*(?:\xef\xbb\xbf)?\s*\(\s*;")
 _MOVES = re.compile(r"(?:[a-z]+[1-9][0-9]*|:[a-zA-Z]+)+")
 _REMARK = re.compile(r"\s*#(?![0-9])")
@@ -158,7 +161,7 @@ def _missing(source: str) -> StoreError | NotationError:
     if _MOVES.fullmatch(source):
         want = "moves want the size of their board in front, such as '11,a1b2'"
         return NotationError(f"{short(source)}: no such file or folder; {want}")
-    what = "no such file" if Path(source).suffix else "no such folder or file"
+    what = "no such file" if _FILE.fullmatch(source) else "no such folder or file"
     return StoreError(f"{source if len(source) < 200 else short(source)}: {what}")
 
 
@@ -177,10 +180,10 @@ def _from_file(path: Path, game_id: int, winner_from_board: bool) -> GameView:
         raise StoreError(f"{path}: {error.strerror}") from error
     if _SGF.match(data[:1000].decode("latin-1")) or not _holds_lines(data):
         return _from_sgf(str(path), data, game_id)
-    lines = list(_lines(data))
-    if not 0 <= game_id < len(lines):
-        raise SettingError(f"{path}: holds {len(lines)} games, from 0 on, and no game {game_id}")
-    number, line = lines[game_id]
+    number, line = next(islice(_lines(data), max(game_id, 0), None), (0, ""))
+    if game_id < 0 or not number:
+        count = sum(1 for _ in _lines(data))
+        raise SettingError(f"{path}: holds {count} games, from 0 on, and no game {game_id}")
     try:
         return _from_line(line, winner_from_board)
     except NotationError as error:
@@ -195,9 +198,9 @@ def _holds_lines(data: bytes) -> bool:
 def _lines(data: bytes) -> Iterator[tuple[int, str]]:
     """Lines that hold something, each with its number; a `#` without a size begins a remark."""
     text = wide_text(data) or data.decode("utf-8-sig", errors="replace")
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(StringIO(text, newline=None), 1):
         if line.strip() and not _REMARK.match(line):
-            yield number, line
+            yield number, line.strip()
 
 
 def _from_line(text: str, winner_from_board: bool) -> GameView:

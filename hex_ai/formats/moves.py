@@ -198,8 +198,9 @@ def _require_turn_after_swap(moves: Sequence[Move], number: int) -> None:
 def _require_swap_possible(stones: Stones, moves: Sequence[Move], number: int) -> None:
     """A swap answers the opening: one stone played, or stones set up and none played since."""
     if moves[number - 1].what in SWAPS:
-        played = sum(not isinstance(move.what, Word) for move in moves[: number - 1])
-        if played > 1 or not stones.any():
+        before = [move.what for move in moves[: number - 1]]
+        played = sum(not isinstance(what, Word) for what in before)
+        if played > 1 or not stones.any() or any(what in SWAPS for what in before):
             raise NotationError(f"move {number} is a swap, which only the second move can be")
 
 

@@ -24,9 +24,7 @@ from hex_ai.formats.moves import short
 from hex_ai.formats.sgf_text import Node, Source, read_main_line, value_pattern
 
 _START = re.compile(r"\(\s*+;")
-_ROOT = re.compile(
-    r"\(\s*+;\s*+(?:FF|GM|SZ|CA|AP|EV|PB|PW|GN|DT|US|VW|ST)\s*+\[[^\]\\]*+\]",
-)
+_ROOT = re.compile(r"\(\s*+;\s*+(?:FF|GM|SZ|CA|AP|ST)\s*+\[[^\]\\]*+\]")
 _SKIPPED = re.compile(r"(?:\s|\ufeff|\xef\xbb\xbf|\x1a)*+")
 _SIMPLE = re.compile(
     r"\(\s*+(?:;\s*+(?:[A-Za-z][A-Za-z0-9]*+\s*+(?:\[[^\[\]\\\x1b]*+\]\s*+)++)*+)++\)"
@@ -170,14 +168,23 @@ def _length(text: str, start: int, limit: int, encoded: bool) -> int:
     simple = _SIMPLE.match(text, start, limit)
     end = simple.end() if simple else _tree_end(text, start, limit, _between_brackets())
     following = None if end is None else _following(text, end, limit)
-    if following is not None and (following == limit or is_plain(text[start:following])):
-        return following - start
-    if len(list(_readings(text[start:limit], encoded))) == 1:
+    if following is not None:
+        if following == limit or is_plain(text[start:following]):
+            return following - start
+        # Most character sets leave the brackets where they are.
+        if _read_length(text[start:following], encoded) == following - start:
+            return following - start
+    elif len(list(_readings(text[start:limit], encoded))) == 1:
         return limit - start
+    return _read_length(text[start:limit], encoded) or limit - start
+
+
+def _read_length(text: str, encoded: bool) -> int | None:
+    """How much of a text is that of its first game; None if that cannot be read."""
     try:
-        return FoundGame(text[start:limit], encoded, 1, 1).read_with_length()[1]
+        return FoundGame(text, encoded, 1, 1).read_with_length()[1]
     except NotationError:
-        return limit - start
+        return None
 
 
 def _extent(text: str, start: int, limit: int, reading: _Reading) -> tuple[int, int]:

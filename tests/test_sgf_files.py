@@ -100,6 +100,15 @@ def test_marks_of_byte_order(codec: str) -> None:
     assert (game.red_name, game.moves) == ("\xe9\u30bd", MOVES)
 
 
+def test_lines_between_games_that_are_no_sgf_are_skipped() -> None:
+    data = "a letter\n(;GM[11]SZ[3];B[a1])\nGame 2, by hand:\n\nso\n(;GM[11]SZ[4])\nthe end\n"
+    assert [game.board_size for game in read_sgf(data)] == [3, 4]
+    for bad in ("(;GM[11]SZ[3]) b]\n(;GM[11]SZ[4])", "(;GM[11]SZ[3])\n;B[a1])\n(;GM[11]SZ[4])"):
+        first, second = each(bad)
+        assert "want '('" in str(first)
+        assert second == SgfGame(4)
+
+
 def test_a_mark_before_every_game_and_an_end_of_file_sign() -> None:
     data = b"\xef\xbb\xbf(;GM[11]SZ[3];B[a1])\r\n\xef\xbb\xbf(;GM[11]SZ[4];B[b2])\r\n\x1a"
     assert [game.board_size for game in read_sgf(data)] == [3, 4]

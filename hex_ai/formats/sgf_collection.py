@@ -25,7 +25,8 @@ from hex_ai.formats.sgf_text import Node, Source, read_main_line, value_pattern
 
 _START = re.compile(r"\(\s*+;")
 _ROOT = re.compile(r"\(\s*+;\s*+(?:FF|GM|SZ|CA|AP|ST)\s*+\[[^\]\\]*+\]")
-_SKIPPED = re.compile(r"(?:\s|\ufeff|\xef\xbb\xbf|\x1a)*+")
+# White space, marks of byte order, an end-of-file sign, and lines without any sign of SGF.
+_SKIPPED = re.compile(r"(?:\n[^\[\]();\n]*+(?=\n)|\s|\ufeff|\xef\xbb\xbf|\x1a)*+")
 _SIMPLE = re.compile(
     r"\(\s*+(?:;\s*+(?:[A-Za-z][A-Za-z0-9]*+\s*+(?:\[[^\[\]\\\x1b]*+\]\s*+)++)*+)++\)"
 )

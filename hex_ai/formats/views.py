@@ -156,10 +156,11 @@ class GameView:
             return
         last = self._moves_to_chain() if number is None else number
         why = "had joined" if number is None else "had won"
-        if self.moves[last:]:
-            names = ", ".join(self._name(move) for move in self.moves[last : last + 5])
-            rest = len(self.moves) - last - 5
-            names += f" and {rest} more" if rest > 0 else ""
+        # That the loser gives up is no fault.
+        late = [m for m in self.moves[last:] if m.what not in ENDING or m.colour == decided]
+        if late:
+            names = ", ".join(map(self._name, late[:5]))
+            names += f" and {len(late) - 5} more" if len(late) > 5 else ""
             yield f"after {colour_name(decided)} {why} come moves that do not count: {names}"
         if self.winner == -decided:
             names = colour_name(self.winner)

@@ -166,6 +166,7 @@ def shard_paths(folder: Path) -> list[Path]:
     """The shards of a folder in the order in which they were written; none if it is not there."""
     if not folder.exists():
         return []
+    require_folder(folder)
     with _errors_named(folder):
         paths = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
     return sorted(paths, key=_shard_number)

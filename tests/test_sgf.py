@@ -223,6 +223,16 @@ def test_the_main_line_is_the_first_of_all_branches() -> None:
     assert stones == [(0, 0, RED), (0, 24, RED), (0, 7, BLUE), (0, None, BLUE)]
 
 
+def test_the_boards_that_can_be_looked_at() -> None:
+    """The start with its set-up, every move, and what is set up by itself later."""
+    game = body("AB[a1];PL[W]AW[b1];B[c1]AE[a1]TR[c1];PL[B];AW[d1];C[x]LB[ab:y];B[e1]W[e2];AB[e3]")
+    assert [(step.moves, step.setup) for step in game.steps] == [
+        *((0, 3), (1, 5), (1, 6), (2, 6), (3, 6), (3, 7))
+    ]
+    marks = [(), ("triangles: c1",), ("labels: a2 y",), (), (), ()]
+    assert [step.marks for step in game.steps] == marks
+
+
 def test_text_is_unescaped() -> None:
     game = only("(;GM[11]PB[a\\]b\\\\c\\:d]PW[two\nlines and a \\\nsoft one];B[a1]C[;W[b2\\](])")
     assert (game.red_name, game.blue_name) == ("a]b\\c:d", "two lines and a soft one")

@@ -23,7 +23,7 @@ from hex_ai.store.run_folder import read_games, write_text
 
 _TRMPH = "https://trmph.com/hex/board"
 _LINK = re.compile(
-    r"(?:(?:https?://)?(?:www\.)?"
+    r"(?:(?:(?:https?:)?//)?(?:www\.)?"
     r"(?:(?P<hexworld>hexworld\.org/(?:board/?(?:index\.html)?)?)|(?P<trmph>trmph\.com/hex/board/?))"
     r"#?|#|(?=[^,]*,))(?P<rest>[0-9]{1,4}(?:[x,rmnc].*)?)",
     re.IGNORECASE | re.DOTALL,

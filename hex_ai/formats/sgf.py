@@ -245,7 +245,8 @@ class _LineReader:
             self._take(item)
         for count in range(moves + 1, len(self.moves) + 1):
             self.steps.append(Step(count, setup))
-        if moves and moves == len(self.moves) and setup < len(self.setup):
+        stones_set = any(item.cell is not None for item in self.setup[setup:])
+        if moves and moves == len(self.moves) and stones_set:
             self.steps.append(Step(moves, setup))
         marks = [_mark_line(item, self._size) for item in node if item.name in _MARKS]
         last = self.steps[-1]

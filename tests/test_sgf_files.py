@@ -88,6 +88,16 @@ def test_text_in_utf_8_is_found_out_whatever_is_named(said: str) -> None:
         assert game.moves == MOVES
 
 
+@pytest.mark.parametrize("said", ["GBK", "GB18030", "Big5", "Shift_JIS", "johab"])
+@pytest.mark.parametrize("codec", ["utf-8", "latin-1", "koi8-r", "cp949"])
+def test_a_wrong_set_takes_no_bracket_for_half_a_character(said: str, codec: str) -> None:
+    """Its size and its moves are those of the game, or the game is refused."""
+    for letter in "\xe9\xf4\xe3\u044f\u0449\u0426\u672c\u868d\ud55c\uc9d3":
+        text = f"(;FF[4]CA[{said}]PW[{letter}]SZ[5];W[aa];B[bb];W[cc])"
+        for game in each(text.encode(codec, errors="ignore")):
+            assert isinstance(game, str) or (game.board_size, game.moves) == (5, MOVES)
+
+
 @pytest.mark.parametrize(
     "codec", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-16-be-marked"]
 )

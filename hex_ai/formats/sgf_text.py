@@ -24,7 +24,7 @@ _SPACE = re.compile(r"\s*+")
 _ESCAPED = re.compile(r"\\(\r\n|\n\r|.)", re.DOTALL)
 
 # The end of a value that has run over the end of the one before: it breaks off in a property.
-_SWALLOWED = re.compile(r"(?:\A|[;\]\s])([A-Z]{1,2})\s*+\[[^\[\]]*+\Z")
+_SWALLOWED = re.compile(r"(?<![A-Za-z])([A-Z]{1,2})\s*+\[[^\[\]]*+\Z")
 
 # What may follow what.
 _FOLLOWS = {

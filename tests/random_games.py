@@ -39,7 +39,8 @@ def games(
         cell = chance.choice(legal)
         moves.append(cell if board.mover == RED else mirror(cell, size))
         board = board.play(cell)
-    return size, moves, draw(st.sampled_from([RED, BLUE, None]))
+    winners = [board.winner()] if board.winner() else [RED, BLUE]
+    return size, moves, draw(st.sampled_from([*winners, None]))
 
 
 def slow_replay(size: int, moves: Sequence[int]) -> SlowBoard:

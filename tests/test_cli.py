@@ -279,29 +279,131 @@ def test_show_draws_the_board(run: Command, folder: Path) -> None:
 
 def test_show_reads_links_and_sgf_files(run: Command, tmp_path: Path) -> None:
     drawing = run("show", "#3,b1b1a3").out
-    assert drawing.endswith("ply 3 of 3: a3\n")
+    assert drawing.endswith("ply 3 of 3: a3\nnot finished, Blue to move\n")
     assert run("show", "https://hexworld.org/board/#3c1,b1:sa3").out == drawing
-    assert run("show", "#3,b1,:sa3:rb").out == drawing
-    # The same game thrice: swap-pieces, swap-sides, and as Little Golem writes it.
+    # The same game as the standard and Little Golem write it; where no stone moves, as it stands.
     pieces, sides = "(;GM[11]SZ[3];B[b1];W[swap-pieces];B[a3])", "(;GM[11];B[a1])"
     sides += "\n(;GM[11]SZ[3];B[b1];W[swap-sides];W[c1](;B[a1])(;B[a2]))"
     (tmp_path / "pieces.sgf").write_text(pieces)
     (tmp_path / "sides.SGF").write_text(sides)
     (tmp_path / "golem.hsgf").write_bytes(b"(;SZ[3]PB[\xe9];W[ba];B[swap];W[ac])")
-    assert run("show", tmp_path / "pieces.sgf").out == drawing
-    assert run("show", tmp_path / "sides.SGF", "--game", 1, "--ply", 3).out == drawing.replace(
-        "of 3", "of 4"
-    )
-    assert run("show", tmp_path / "golem.hsgf").out == drawing
-    refused(run("show", tmp_path / "sides.SGF", "--game", 2), "sides.SGF", "game 2")
-    refused(run("show", tmp_path / "none.sgf"), "none.sgf")
-    refused(run("show", tmp_path), str(tmp_path))
+    for source in (tmp_path / "pieces.sgf", tmp_path / "golem.hsgf", pieces):
+        assert run("show", source).out == drawing
+    shown = run("show", tmp_path / "sides.SGF", "--game", 1, "--ply", 3).out
+    assert shown.startswith("  a b c\n 1 · ● ○ 1\n  2 · · · 2\n")
+    assert "ply 3 of 4: c1\nthe players have changed sides, and no stone has moved\n" in shown
+    refused(run("show", tmp_path / "sides.SGF", "--game", 2), "sides.SGF", "2 games", "game 2")
+    refused(run("show", tmp_path / "none.sgf"), "none.sgf: no such file")
+    refused(run("show", tmp_path), str(tmp_path), "holds no games")
     (tmp_path / "bad.sgf").write_text("(;GM[11]\n;B[z9])")
     ended = run("show", tmp_path / "bad.sgf")
-    refused(ended, "bad.sgf", "line 2, column 3", "z9")
+    refused(ended, "bad.sgf", "game 0", "line 2, column 3", "z9")
     assert ended.status == 3
-    refused(run("show", "#5,a1:p"), "#5,a1:p", "pass")
     refused(run("show", "#2,a1b1a2b2"), "ply 4 is illegal")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "hexworld.org/board/#5c1,b1c3",
+        "https://hexworld.org/board/%235c1%2Cb1c3",
+        "HTTP://WWW.HexWorld.org/board#5,b1,c3",
+        "www.trmph.com/hex/board#5,b1c3",
+        "trmph.com/hex/board/5,b1c3",
+        "%235,b1c3",
+        "5,b1c3",
+    ],
+)
+def test_show_reads_links_that_lack_something(run: Command, link: str) -> None:
+    assert run("show", link) == run("show", "#5,b1c3")
+    assert read_line(link) == read_trmph("#5,b1c3")
+
+
+def test_show_reads_a_file_by_what_it_holds(run: Command, tmp_path: Path) -> None:
+    lines = "# some games\n\n#5,b1c3 r\nrubbish\nhexworld.org/board/#5,b1:pc3\n"
+    (tmp_path / "games.txt").write_text(lines)
+    (tmp_path / "game.sgfs").write_text("\n(;GM[11]SZ[5];B[b1];W[c3])")
+    shown = [run("show", tmp_path / "games.txt", "--game", number) for number in range(4)]
+    assert shown[0] == run("show", "#5,b1c3 r")
+    refused(shown[1], "games.txt: game 1: line 4: 'rubbish' is not a HexWorld link")
+    assert shown[2] == run("show", "#5,b1:pc3")
+    refused(shown[3], "games.txt: holds 3 games", "no game 3")
+    assert run("show", tmp_path / "game.sgfs") == run("show", "#5,b1c3")
+    (tmp_path / "empty.txt").write_text("")
+    refused(run("show", tmp_path / "empty.txt"), "empty.txt", "is not SGF")
+
+
+def test_show_says_who_won_and_how(run: Command, tmp_path: Path) -> None:
+    over = "#2,a1b1a2"
+    file = tmp_path / "game.sgf"
+    for source, said in (
+        (over, ["Red joined"]),
+        ("#3,a1b1 b resign", ["Blue won by resignation"]),
+        ("#3,a1b1 r proven", ["Red won by a chain that nothing can stop"]),
+        ("#3,a1:pb1", ["not finished, Blue to move"]),
+        (
+            f"{over}:rb",
+            ["Red joined", "after Red had joined come moves that do not count: Red resign"],
+        ),
+        ("(;GM[11]SZ[3]RE[W+T];B[a1])", ["Blue won on time"]),
+        ("(;GM[11]SZ[3]RE[W+];B[a1])", ["Blue won"]),
+        (
+            "(;GM[11]SZ[2]RE[W+R];B[a1];W[b1];B[a2];W[b2];B[resign])",
+            [
+                "Red joined",
+                "after Red had joined come moves that do not count: Blue b2, Red resign",
+                "the result given says that Blue won, but Red did",
+            ],
+        ),
+        (
+            "(;GM[11]SZ[3];B[a1];W[b1];B[resign];W[c1])",
+            ["Blue won by resignation", "after Blue had won come moves that do not count: Blue c1"],
+        ),
+    ):
+        shown = run("show", source)
+        assert shown.out.splitlines()[-len(said) :] == said, shown
+        assert f"{said[0]}\n" in shown.out
+    file.write_text("(;GM[11]SZ[3];B[a1];W[b1];B[a1])")
+    assert run("show", file, "--ply", 2).out.endswith(
+        "it cannot be played to its end: move 3, a1, is on an occupied cell\n"
+    )
+    refused(run("show", file), "game.sgf: game 0: move 3, a1, is on an occupied cell")
+
+
+def test_show_draws_any_node_of_a_file(run: Command, tmp_path: Path) -> None:
+    file = tmp_path / "set up.sgf"
+    file.write_text(
+        "(;GM[11]SZ[3];AB[a1][b1]AW[c3]PL[W]LB[a1:x][b2:y];B[c1]CR[cb];AE[a1]AW[b2];W[pass];B[a2])"
+    )
+    boards = {
+        0: ("● ● ·", "· · ·", "· · ○", "set-up", "Red to move", "labels: a1 x, b2 y"),
+        1: ("● ● ●", "· · ·", "· · ○", "c1", "Blue to move", "circles: c2"),
+        2: ("· ● ●", "· ○ ·", "· · ○", "set-up", "Blue to move"),
+        3: ("· ● ●", "· ○ ·", "· · ○", "pass", "Red to move"),
+        4: ("· ● ●", "● ○ ·", "· · ○", "a2", "not finished, Blue to move"),
+    }
+    for ply, (*rows, what, turn) in ((p, b[:5]) for p, b in boards.items()):
+        shown = run("show", file, "--ply", ply).out
+        drawn = [line.split(None, 1)[1].rsplit(None, 1)[0] for line in shown.splitlines()[1:4]]
+        assert drawn == rows
+        assert f"ply {ply} of 4: {what}\n{turn}" in shown
+        assert all(mark in shown for mark in boards[ply][5:])
+    refused(run("show", file, "--ply", 5), "ply 5 is outside 0 to 4")
+    assert run("show", file, "--svg", tmp_path / "b.svg").status == 0
+    assert (tmp_path / "b.svg").read_text().count("<circle") == 6
+
+
+def test_a_trmph_line_that_names_the_loser_is_refused_or_put_right(
+    run: Command, tmp_path: Path
+) -> None:
+    line = "#2,a1b1a2 b"
+    (tmp_path / "games.trmph").write_text(line)
+    for source in (line, tmp_path / "games.trmph"):
+        refused(run("show", source), "says that Blue won, but on the board Red has joined")
+        assert run("show", source, "--winner-from-board").out.endswith("Red joined\n")
+    # Nobody has joined: the loser may have given up.
+    assert run("show", "#2,a1b1 b").out.endswith("Blue won\n")
+    assert run("show", "#2,a1b1 b", "--winner-from-board").out.endswith("Blue won\n")
 
 
 def test_export_writes_every_format(run: Command, folder: Path, tmp_path: Path) -> None:
@@ -462,13 +564,17 @@ def test_bad_flags_of_selfplay_are_named(
     [
         ("bogus", "No such command 'bogus'"),
         ("export", "Missing argument 'folder'"),
-        ("export /nowhere", "/nowhere: holds no games"),
+        ("export /nowhere", "/nowhere: no such folder"),
         ("export /nowhere --format bogus", "format 'bogus'"),
-        ("export /nowhere --format sgf", "/nowhere: holds no games"),
+        ("export /nowhere --format sgf", "/nowhere: no such folder"),
         ("export /nowhere --out /dev/null/x", "/dev/null/x: "),
-        ("verify /nowhere", "/nowhere: holds no run"),
-        ("show /nowhere", "/nowhere: "),
-        ("show /nowhere/x.hsgf", "/nowhere/x.hsgf: "),
+        ("verify /nowhere", "/nowhere: no such folder"),
+        ("show /nowhere", "/nowhere: no such folder or file"),
+        ("show 7", "7: no such folder or file"),
+        *((f"show /nowhere/x.{end}", f"/nowhere/x.{end}: no such file") for end in ("hsgf", "txt")),
+        ("train /nowhere --out x", "/nowhere: no such folder"),
+        ("show a1b2c3", "'a1b2c3': no such file or folder; moves want the size"),
+        ("show 11x9,a1", "'#11x9,a1': a board of 11x9 has unequal sides"),
         ("show #9x8,a1", "'#9x8,a1'"),
         ("bench --modes bogus", "mode 'bogus' is"),
         ("bench --seconds 0", "modes, seconds, repeats and games in flight must"),

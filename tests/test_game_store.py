@@ -133,9 +133,16 @@ def test_games_load_as_tensors_in_id_order(games: list[GameRecord], tmp_path: Pa
 
 
 def test_folders_without_games_and_of_two_sizes_are_named(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "nowhere"):
+    file = tmp_path / "file"
+    file.write_text("")
+    troubles = {
+        tmp_path: "holds no games",
+        tmp_path / "nowhere": "no such folder",
+        file: "a file, not a folder",
+    }
+    for folder, trouble in troubles.items():
         for read in (load_games, lambda path: list(read_games(path))):
-            with pytest.raises(StoreError, match=f"{folder}: holds no games"):
+            with pytest.raises(StoreError, match=f"{folder}: {trouble}"):
                 read(folder)
     for k, size in enumerate((3, 4)):
         runner = Runner(Hashed(2), SelfPlaySettings(size), games_in_flight=1)

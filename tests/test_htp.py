@@ -19,7 +19,7 @@ from hex_ai import __version__
 from hex_ai.cli.main import main
 from hex_ai.errors import NetworkError, SettingError
 from hex_ai.game.positions import Positions
-from hex_ai.htp.board import WHITE
+from hex_ai.htp.board import BLACK, WHITE
 from hex_ai.htp.protocol import parse_request
 from hex_ai.htp.serve import serve_htp
 from hex_ai.htp.settings import HtpSettings
@@ -201,6 +201,23 @@ def test_loadsgf_sets_the_board_up(tmp_path: Path) -> None:
         player.ask(f'loadsgf "{file}"')
         assert player.script("final_score", "all_legal_moves") == ["B+", ""]
         assert player.engine.board.mover == WHITE
+    # A chain decides, whoever gives up after it.
+    for text in ("(;SZ[2]GM[11];B[a1];W[b1];B[a2];B[resign])", "(;SZ[2]AB[a1][a2];B[resign])"):
+        file.write_text(text)
+        player.ask(f'loadsgf "{file}"')
+        assert player.ask("final_score") == "B+"
+    # Seats changed: no stone moves, and White goes on.
+    file.write_text("(;GM[11]AP[HexGui:1.0.]SZ[3];B[b1];W[swap-pieces];W[c3])")
+    for count, mover in (("2", WHITE), ("3", BLACK)):
+        player.ask(f'loadsgf "{file}" {count}')
+        assert stones_shown(player.ask("showboard")) == [0, 1, *[0] * 6, -1 * (count == "3")]
+        assert player.engine.board.mover == mover
+        assert "swap" not in player.ask("all_legal_moves")
+    file.write_bytes("(;GM[11]CA[GBK]SZ[3];B[b1]C[\u4fd3];W[a1])".encode("gbk") + b"x" * 2**21)
+    player.refused(f'loadsgf "{file}"')
+    file.write_bytes("(;GM[11]CA[GBK]SZ[3];B[b1]C[\u4fd3];W[a1])".encode("gbk") + b"\n" * 2**21)
+    player.ask(f'loadsgf "{file}"')
+    assert stones_shown(player.ask("showboard"))[:2] == [-1, 1]
     for bad in ("(;GM[1];B[a1])", "no game", "", "(;SZ[2];B[a1];W[a1])"):
         file.write_text(bad)
         player.refused(f'loadsgf "{file}"')

@@ -113,6 +113,18 @@ def test_winners_are_one_small_letter() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cells", "right", "wrong"),
+    [("a1b1a2", "r", "b"), ("a1a2b1b2", "b", "r"), ("a1a1b1a2b2", "r", "b")],
+)
+def test_a_winner_whose_opponent_has_joined_is_refused(cells: str, right: str, wrong: str) -> None:
+    sure = read_trmph(f"#2,{cells} {right}")
+    with pytest.raises(NotationError, match=r"won, but on the board (Red|Blue) has joined"):
+        read_trmph(f"#2,{cells} {wrong}")
+    assert read_trmph(f"#2,{cells} {wrong} resign", winner_from_board=True) == sure
+    assert read_trmph(f"#2,{cells[:2]} {wrong}", winner_from_board=True).winner != sure.winner
+
+
+@pytest.mark.parametrize(
     ("line", "trouble"),
     [
         ("", "not a TRMPH line"),

@@ -131,18 +131,75 @@ def test_every_cell_in_the_manner_of_go() -> None:
         assert body(f";B[{letters}]", 19) == body(f";B[{cell_name(cell, 19)}]", 19)
 
 
-def test_what_a_swap_means_depends_on_who_wrote_it() -> None:
+def test_a_swap_that_nothing_follows_means_what_its_program_means() -> None:
     for head, word, meant in (
         ("AP[HexGui:0.9]", "swap-pieces", Word.SWAP_SIDES),
         ("AP[HexGui:0.9.GIT]", "swap-pieces", Word.SWAP_SIDES),
         ("AP[HexGui:0.2]", "swap-sides", Word.SWAP_SIDES),
         ("AP[HexGui:0.10]", "swap-pieces", Word.SWAP_PIECES),
-        ("AP[HexGui:1.0]", "swap-pieces", Word.SWAP_PIECES),
+        ("AP[HexGui:1.0.]", "swap-pieces", Word.SWAP_SIDES),
+        ("AP[Hex-benzene:0.1]", "swap-pieces", Word.SWAP_SIDES),
+        ("US[twogtp.py]", "swap-pieces", Word.SWAP_SIDES),
         ("AP[Other:0.9]", "swap-pieces", Word.SWAP_PIECES),
         ("", "swap-sides", Word.SWAP_SIDES),
         ("", "swap", Word.SWAP_SIDES),
     ):
         assert body(f"{head};B[a1];W[{word}]").moves[1].what is meant
+
+
+@pytest.mark.parametrize("head", ["", "AP[HexGui:0.9]", "AP[HexGui:1.0.]", "AP[PlayHex:0.0.0]"])
+@pytest.mark.parametrize("word", ["swap-pieces", "swap"])
+def test_who_moves_after_a_swap_shows_what_it_was(head: str, word: str) -> None:
+    """A stone that moved is White's, and Black is next; where seats changed, White moves on."""
+    swap = f"{head};B[b1];W[{word}]"
+    for after in (";B[c3]", "PL[B]", ";PL[B];B[c3]", ";B[resign]", ";B[pass]"):
+        assert body(swap + after).moves[1].what is Word.SWAP_PIECES
+        assert body(swap + after).position()[0][1, 0] == BLUE
+    for after in (";W[c3]", "PL[W]", ";PL[W];W[c3]", ";W[resign]", ";W[pass]"):
+        assert body(swap + after).moves[1].what is Word.SWAP_SIDES
+        assert body(swap + after).position()[0][0, 1] == RED
+    set_up = body(f"{head}AB[b1]PL[W];W[{word}];W[c3]")
+    assert set_up.position()[0][0, 1] == RED
+
+
+def test_where_seats_changed_the_result_names_who_began_as_black() -> None:
+    """He has the white stones then. A chain on the board is surer, and so is who gives up."""
+    moves = ";B[a1];W[swap-pieces];W[b1];B[b2];W[a2]"
+    for result, reason in (("B+", "join"), ("W+", "join"), ("B+R", "resign")):
+        game = body(f"RE[{result}]{moves}", 2)
+        assert game.position()[0].tolist() == [[RED, BLUE], [BLUE, RED]]
+        assert game.winner == (BLUE if result[0] == "B" else RED)
+        assert game.played() == PlayedGame(2, (0, SWAP, 2, 3, 1), RED, reason)
+    unfinished = body("RE[W+];B[a1];W[swap-pieces];W[b1]")
+    assert (unfinished.winner, unfinished.played().winner) == (RED, BLUE)
+    # Under the word that says so itself, the result is that of the stones.
+    assert body("RE[W+];B[a1];W[swap-sides];W[b1]").winner == BLUE
+
+
+def test_what_no_meaning_of_a_swap_allows_is_refused() -> None:
+    for moves, trouble in (
+        (";B[b1];W[swap-sides];B[c3]", "move 3 is Red's, but it is Blue's turn after swap-sides"),
+        (";B[b1];W[swap-pieces];W[b1]", "move 3, b1, is on an occupied cell"),
+        (";B[b1];W[swap-pieces];B[a2]", "move 3, a2, is on an occupied cell"),
+        (";B[b1];W[c1];B[swap-pieces]", "move 3 is a swap"),
+        (";W[swap-sides]", "move 1 is a swap"),
+        (";B[b1];W[swap-pieces];B[swap-pieces]", "move 3 is a swap"),
+    ):
+        for use in (body(moves).position, body(moves).played):
+            with pytest.raises(NotationError, match=trouble):
+                use()
+
+
+def test_a_chain_decides_whatever_is_said_or_resigned_after_it() -> None:
+    chain = ";B[a1];W[b1];B[a2]"
+    for rest in ("RE[W+]", "RE[W+R]", ";B[resign]", ";W[resign]", "RE[W+];B[resign]"):
+        head, moves = (
+            (rest[: rest.find(";")], rest[rest.find(";") :]) if ";" in rest else (rest, "")
+        )
+        played = body(f"{head}{chain}{moves}", 2).played()
+        assert played.winner in (RED, None)
+        assert played.moves == (0, 1, 2)
+    assert body(f"RE[B+]{chain};B[resign]", 2).played() == PlayedGame(2, (0, 1, 2), RED, "join")
 
 
 def test_little_golem_lets_white_move_first_and_calls_the_first_mover_b() -> None:
@@ -164,6 +221,16 @@ def test_the_main_line_is_the_first_of_all_branches() -> None:
     assert named == [(BLUE, "b3"), (RED, "d4"), (BLUE, "c4"), (RED, "a5")]
     stones = [(item.after, item.cell, item.colour) for item in game.setup]
     assert stones == [(0, 0, RED), (0, 24, RED), (0, 7, BLUE), (0, None, BLUE)]
+
+
+def test_the_boards_that_can_be_looked_at() -> None:
+    """The start with its set-up, every move, and what is set up by itself later."""
+    game = body("AB[a1];PL[W]AW[b1];B[c1]AE[a1]TR[c1];PL[B];AW[d1];C[x]LB[ab:y];B[e1]W[e2];AB[e3]")
+    assert [(step.moves, step.setup) for step in game.steps] == [
+        *((0, 3), (1, 5), (1, 6), (2, 6), (3, 6), (3, 7))
+    ]
+    marks = [(), ("triangles: c1",), ("labels: a2 y",), (), (), ()]
+    assert [step.marks for step in game.steps] == marks
 
 
 def test_text_is_unescaped() -> None:
@@ -251,6 +318,8 @@ def test_a_turn_given_to_red_at_the_start_changes_nothing() -> None:
         ("(;", "line 1, column 3: the text ends inside a game"),
         ("(;GM[11]\n;B[a1]", "line 2, column 7: the text ends"),
         ("(;GM[11];B[a1)", "column 11: cannot read '[a1)'"),
+        ("(;GM[11]PB[x;B[a1];W[b1])", "column 11: the value of PB runs on into 'B['"),
+        ("(;GM[11]C[a]b;B[a1];W[b1])", "column 10: the value of C runs on into 'B['"),
         ("(;GM)", "column 5: got ')', want a value in brackets"),
         ("(;GM[11]())", "column 10: got ')', want ';'"),
         ("(;GM[11](;B[a1]);W[b1])", "column 17: got ';', want '(' or ')'"),

@@ -8,12 +8,19 @@ import typer
 
 from hex_ai.cli.output import out
 from hex_ai.errors import RecordError, StoreError
-from hex_ai.formats.games import FORMATS, position_at, store_lines, written_games
+from hex_ai.formats.games import FORMATS, board_at, store_lines, written_games
 from hex_ai.formats.svg import board_svg
 from hex_ai.formats.text import board_text
 from hex_ai.game.records import RESIGN, STOPS, GameRecord
 from hex_ai.store.replay import find_faults
-from hex_ai.store.run_folder import read_run, read_shard, read_summary, shard_paths, write_text
+from hex_ai.store.run_folder import (
+    read_run,
+    read_shard,
+    read_summary,
+    require_folder,
+    shard_paths,
+    write_text,
+)
 from hex_ai.training.learn_folder import read_notes
 
 Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
@@ -21,19 +28,30 @@ Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
 
 def show(
     source: Annotated[
-        str, typer.Argument(help="folder of a run, TRMPH line, HexWorld link, or SGF file")
+        str,
+        typer.Argument(
+            help="folder of a run, TRMPH line, HexWorld link, SGF, or a file of one of these"
+        ),
     ],
     game: Annotated[int, typer.Option(help="id of the game in the folder or file")] = 0,
     ply: Annotated[int | None, typer.Option(help="plies to play; default: all")] = None,
     svg: Annotated[Path | None, typer.Option(help="draw it into this file instead")] = None,
+    winner_from_board: Annotated[
+        bool,
+        typer.Option(
+            "--winner-from-board",
+            help="where a TRMPH line names the loser as the winner, believe the board",
+        ),
+    ] = False,
 ) -> None:
     """Show a game's board."""
-    position, last, caption = position_at(source, game, ply)
+    board = board_at(source, game, ply, winner_from_board=winner_from_board)
     if svg is not None:
-        write_text(svg, board_svg(position, last))
+        write_text(svg, board_svg(board.position, board.last))
         return
-    out.print(board_text(position, last))
-    out.print(caption)
+    out.print(board_text(board.position, board.last))
+    for line in board.lines:
+        out.print(line)
 
 
 def export(
@@ -54,6 +72,7 @@ def export(
 
 def verify(folder: Folder) -> None:
     """Play stored games again and check records, ids, winners and digests."""
+    require_folder(folder)
     run = read_run(folder)
     if run is None:
         raise StoreError(f"{folder}: holds no run")

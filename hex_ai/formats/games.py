@@ -1,21 +1,37 @@
 """Games of a run written in a named format, and games read from whatever a user names."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import StringIO
+from itertools import islice
 from pathlib import Path
+from urllib.parse import unquote
 
 from hex_ai.errors import IllegalMoveError, NotationError, RecordError, SettingError, StoreError
-from hex_ai.formats.hexworld import read_hexworld, write_hexworld
-from hex_ai.formats.moves import PlayedGame
-from hex_ai.formats.sgf import read_sgf, write_sgf
+from hex_ai.formats.charsets import wide_text
+from hex_ai.formats.hexworld import ADDRESS as _HEXWORLD
+from hex_ai.formats.hexworld import hexworld_moves, read_hexworld, write_hexworld
+from hex_ai.formats.moves import PlayedGame, short
+from hex_ai.formats.sgf import sgf_game, write_sgf
+from hex_ai.formats.sgf_collection import find_games
 from hex_ai.formats.trmph import read_trmph, write_trmph
-from hex_ai.game.notation import cell_name
-from hex_ai.game.positions import Positions
-from hex_ai.game.records import SWAP, GameRecord
+from hex_ai.formats.views import BoardView, GameView, view_of_game, view_of_moves, view_of_sgf
+from hex_ai.game.records import GameRecord
 from hex_ai.store.replay import replay
 from hex_ai.store.run_folder import read_games, write_text
 
-FILE_ENDINGS = (".sgf", ".hsgf")
+_TRMPH = "https://trmph.com/hex/board"
+_LINK = re.compile(
+    r"(?:(?:(?:https?:)?//)?(?:www\.)?"
+    r"(?:(?P<hexworld>hexworld\.org/(?:board/?(?:index\.html)?)?)|(?P<trmph>trmph\.com/hex/board/?))"
+    r"#?|#|(?=[^,]*,))(?P<rest>[0-9]{1,4}(?:[x,rmnc].*)?)",
+    re.IGNORECASE | re.DOTALL,
+)
+_FILE = re.compile(r".*\.[a-z]+", re.IGNORECASE | re.DOTALL)
+_SGF = re.compile(r"[\s\ufeff]*(?:\xef\xbb\xbf)?\s*\(\s*;")
+_MOVES = re.compile(r"(?:[a-z]+[1-9][0-9]*|:[a-zA-Z]+)+")
+_REMARK = re.compile(r"\s*#(?![0-9])")
 
 
 # Each takes board size, moves, winner and end.
@@ -60,90 +76,157 @@ def store_lines(lines: Iterable[tuple[int, str]], folder: Path, ending: str) -> 
         write_text(folder / f"{game_id}.{ending}", line + "\n")
 
 
-def read_line(text: str) -> PlayedGame:
+def read_line(text: str, *, winner_from_board: bool = False) -> PlayedGame:
     """A game from a TRMPH line or a HexWorld link.
 
-    Where there is no address, a text that could be either is read as TRMPH.
+    Where there is no address, a text that could be either is read as TRMPH. The address, its
+    `https://` and the `#` may be missing, and signs may be written as `%23` and so on.
+
+    Args:
+      text: the line or link.
+      winner_from_board: see `read_trmph`.
 
     Raises:
       NotationError: it is neither, or holds a move that is not supported.
     """
-    if "hexworld" not in text and ("trmph" in text or not _only_hexworld(text)):
-        return read_trmph(text)
-    return read_hexworld(text)
+    link = _whole_link(text)
+    if _is_trmph(link):
+        return read_trmph(link, winner_from_board=winner_from_board)
+    return read_hexworld(link)
 
 
-def _only_hexworld(text: str) -> bool:
-    size, comma, moves = text.partition("#")[2].partition(",")
-    return not size.isdecimal() or not comma or ":" in moves or "," in moves
+def _whole_link(text: str) -> str:
+    """A link with all its parts; another text as it is."""
+    match = _LINK.fullmatch(unquote(text).strip())
+    if match is None:
+        return text
+    address = _HEXWORLD if match["hexworld"] else _TRMPH if match["trmph"] else ""
+    return f"{address}#{match['rest']}"
 
 
-def find_game(source: str, game_id: int = 0) -> PlayedGame:
-    """The game that a user names.
+def _is_trmph(link: str) -> bool:
+    if "hexworld" in link or "trmph" in link:
+        return "hexworld" not in link
+    size, comma, moves = link.partition("#")[2].partition(",")
+    return size.isdecimal() and bool(comma) and ":" not in moves and "," not in moves
+
+
+def board_at(
+    source: str, game_id: int = 0, ply: int | None = None, *, winner_from_board: bool = False
+) -> BoardView:
+    """A board of the game that a user names.
 
     Args:
-      source: a TRMPH line, a HexWorld link, an SGF file (`.sgf`, `.hsgf`), or a run's folder.
-      game_id: which game of the folder, or of the file, counted from 0.
+      source: and `game_id`, as for `find_view`.
+      ply: see `GameView.board`.
+      winner_from_board: see `read_trmph`.
+
+    Raises:
+      NotationError: a move that cannot be played; SettingError: no such ply; and as `find_view`.
+    """
+    view = find_view(source, game_id, winner_from_board=winner_from_board)
+    try:
+        return view.board(ply)
+    except NotationError as error:
+        name = f"{source}: game {game_id}" if os.path.exists(source) else short(source)
+        raise NotationError(f"{name}: {error}") from error
+
+
+def find_view(source: str, game_id: int = 0, *, winner_from_board: bool = False) -> GameView:
+    """The game that a user names, to look at.
+
+    Args:
+      source: a run's folder; a file of SGF, TRMPH lines or HexWorld links; or the text of one.
+      game_id: which game of the folder, or of the file or text, counted from 0.
+      winner_from_board: see `read_trmph`.
 
     Raises:
       NotationError: a text that cannot be read, or a game that cannot be played.
       SettingError: no such game; StoreError: no such folder or file.
     """
-    if source.lower().endswith(FILE_ENDINGS):
-        return _from_file(Path(source), game_id)
-    if "#" in source and not os.path.isdir(source):
+    if os.path.isdir(source):
+        return _from_folder(source, game_id)
+    if os.path.exists(source):
+        return _from_file(Path(source), game_id, winner_from_board)
+    if _SGF.match(source):
+        return _from_sgf(source, source, game_id)
+    if _LINK.fullmatch(unquote(source).strip()) or "#" in source:
         if game_id:
             raise SettingError(f"{source}: holds one game, 0, and no game {game_id}")
-        return read_line(source)
-    for record in read_games(source):
+        return _from_line(source, winner_from_board)
+    raise _missing(source)
+
+
+def _missing(source: str) -> StoreError | NotationError:
+    if _MOVES.fullmatch(source):
+        want = "moves want the size of their board in front, such as '11,a1b2'"
+        return NotationError(f"{short(source)}: no such file or folder; {want}")
+    what = "no such file" if _FILE.fullmatch(source) else "no such folder or file"
+    return StoreError(f"{source if len(source) < 200 else short(source)}: {what}")
+
+
+def _from_folder(folder: str, game_id: int) -> GameView:
+    for record in read_games(folder):
         if record.game_id == game_id:
-            return game_of(record)
-    raise SettingError(f"{source}: holds no game {game_id}")
+            return _view_by_rules(game_of(record), folder)
+    raise SettingError(f"{folder}: holds no game {game_id}")
 
 
-def _from_file(path: Path, game_id: int) -> PlayedGame:
-    try:
-        games = read_sgf(_text(path))
-        if 0 <= game_id < len(games):
-            return games[game_id].played()
-    except NotationError as error:
-        raise NotationError(f"{path}: {error}") from error
-    raise SettingError(f"{path}: holds no game {game_id}")
-
-
-def _text(path: Path) -> str:
-    """Text of a file in UTF-8, or else in Latin-1, the default of SGF."""
+def _from_file(path: Path, game_id: int, winner_from_board: bool) -> GameView:
+    """A game of a file, by what the file holds: lines, or else SGF."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+    if _SGF.match(data[:1000].decode("latin-1")) or not _holds_lines(data):
+        return _from_sgf(str(path), data, game_id)
+    number, line = next(islice(_lines(data), max(game_id, 0), None), (0, ""))
+    if game_id < 0 or not number:
+        count = sum(1 for _ in _lines(data))
+        raise SettingError(f"{path}: holds {count} games, from 0 on, and no game {game_id}")
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return _from_line(line, winner_from_board)
+    except NotationError as error:
+        raise NotationError(f"{path}: game {game_id}: line {number}: {error}") from error
 
 
-def position_at(
-    source: str, game_id: int = 0, ply: int | None = None
-) -> tuple[Positions, int | None, str]:
-    """The board (B = 1) after some plies of a game, the last cell played there, and a caption.
+def _holds_lines(data: bytes) -> bool:
+    first = next(_lines(data), (0, ""))[1]
+    return bool(_LINK.fullmatch(unquote(first).strip()))
 
-    Args:
-      source: and `game_id`, as for `find_game`.
-      ply: how many plies to play; None: all.
 
-    Raises:
-      IllegalMoveError: a move after the end; SettingError: no such ply; and as `find_game`.
-    """
-    game = find_game(source, game_id)
-    plies = len(game.moves)
-    ply = plies if ply is None else ply
-    if not 0 <= ply <= plies:
-        raise SettingError(f"ply {ply} is outside 0 to {plies}")
+def _lines(data: bytes) -> Iterator[tuple[int, str]]:
+    """Lines that hold something, each with its number; a `#` without a size begins a remark."""
+    text = wide_text(data) or data.decode("utf-8-sig", errors="replace")
+    for number, line in enumerate(StringIO(text, newline=None), 1):
+        if line.strip() and not _REMARK.match(line):
+            yield number, line.strip()
+
+
+def _from_line(text: str, winner_from_board: bool) -> GameView:
+    link = _whole_link(text)
+    if not _is_trmph(link):
+        return view_of_moves(*hexworld_moves(link))
+    game = read_trmph(link, winner_from_board=winner_from_board)
+    return _view_by_rules(game, short(text))
+
+
+def _view_by_rules(game: PlayedGame, name: str) -> GameView:
+    """The view of a game whose moves are all legal. Raises `IllegalMoveError` if one is not."""
     try:
-        position = replay(game.board_size, game.moves[:ply])[-1]
+        replay(game.board_size, game.moves)
     except RecordError as error:
-        raise IllegalMoveError(f"{source}: {error}") from error
-    last = game.moves[ply - 1] if ply else None
-    name = "none" if last is None else "swap" if last == SWAP else cell_name(last, game.board_size)
-    return position, last, f"ply {ply} of {plies}: {name}"
+        raise IllegalMoveError(f"{name}: {error}") from error
+    return view_of_game(game)
+
+
+def _from_sgf(name: str, data: str | bytes, game_id: int) -> GameView:
+    name, count = short(name) if name == data else name, 0
+    try:
+        for count, found in enumerate(find_games(data), 1):
+            if count == game_id + 1:
+                return view_of_sgf(sgf_game(found))
+    except NotationError as error:
+        where = f"game {game_id}: " if count else ""
+        raise NotationError(f"{name}: {where}{error}") from error
+    raise SettingError(f"{name}: holds {count} games, from 0 on, and no game {game_id}")

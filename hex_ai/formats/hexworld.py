@@ -44,6 +44,19 @@ def read_hexworld(link: str) -> PlayedGame:
       NotationError: not a link, a size that is not supported, a pass, or moves that the site would
         not take: on an occupied cell, a swap that is not the second move, anything after the end.
     """
+    size, moves = hexworld_moves(link)
+    try:
+        return played_game(size, moves)
+    except NotationError as error:
+        raise NotationError(f"{short(link)}: {error}") from error
+
+
+def hexworld_moves(link: str) -> tuple[int, list[Move]]:
+    """The board size and all moves of a link as the site shows them, passes among them.
+
+    Raises:
+      NotationError: as `read_hexworld`, except for passes and occupied cells.
+    """
     match = _LINK.fullmatch(link.strip())
     if match is None:
         raise NotationError(f"{short(link)} is not a HexWorld link: want '#11,a1b2…'")
@@ -53,7 +66,7 @@ def read_hexworld(link: str) -> PlayedGame:
         for part in (match["shown"], match["ahead"]):
             for token in split_tokens(_TOKEN, part or ""):
                 moves.append(_move(token, moves, size))
-        return played_game(size, moves)
+        return size, moves
     except NotationError as error:
         raise NotationError(f"{short(link)}: {error}") from error
 

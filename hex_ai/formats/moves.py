@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hex_ai.errors import NotationError
 from hex_ai.game.notation import cell_name
+from hex_ai.game.positions import NEIGHBOURS
 from hex_ai.game.records import BLUE, MAX_SIZE, RED, SWAP
 
 Stones = NDArray[np.int8]
@@ -38,6 +39,7 @@ SWAP_RULES = {
     "off": "",
 }
 
+SWAPS = (Word.SWAP_PIECES, Word.SWAP_SIDES)
 ENDING = (Word.RESIGN, Word.FORFEIT)
 
 # How a game can end other than by a chain of stones.
@@ -65,6 +67,21 @@ class SetUp:
     after: int
     cell: int | None
     colour: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A place in a game whose board can be looked at: the start, a move, or a set-up by itself.
+
+    Attributes:
+      moves: how many moves stand up to it.
+      setup: how many set-ups.
+      marks: what is marked on the board there, a line each.
+    """
+
+    moves: int
+    setup: int = 0
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,7 +175,8 @@ def position_after(
       in the file, else what the set-up says, else what follows from the last move, else Red.
 
     Raises:
-      NotationError: a move on an occupied cell, or more moves asked for than there are.
+      NotationError: a move on an occupied cell, a swap that answers no opening, a move by the
+        wrong player after a swap, or more moves asked for than there are.
     """
     count = len(moves) if count is None else count
     if not 0 <= count <= len(moves):
@@ -167,11 +185,64 @@ def position_after(
     turn, waiting = RED, [item for item in reversed(setup) if item.after <= count]
     for number in range(count + 1):
         if number:
+            _require_turn_after_swap(moves, number)
+            _require_swap_possible(stones, moves, number)
             stones = _play(stones, moves[number - 1], number)
             turn = next_colour(moves[number - 1])
         while waiting and waiting[-1].after <= number:
             turn = _set_up(stones, waiting.pop(), turn)
     return stones, moves[count].colour if count < len(moves) else turn
+
+
+def _require_turn_after_swap(moves: Sequence[Move], number: int) -> None:
+    """Who moves after a swap shows what it was: the other player is a sign of another meaning."""
+    if number < 2 or moves[number - 2].what not in SWAPS or moves[number - 1].what in ENDING:
+        return
+    turn = next_colour(moves[number - 2])
+    if moves[number - 1].colour != turn:
+        swap = moves[number - 2].what
+        raise _out_of_turn(number, turn, f" after {swap}")
+
+
+def _require_swap_possible(stones: Stones, moves: Sequence[Move], number: int) -> None:
+    """A swap answers the opening: one stone played, or stones set up and none played since."""
+    if moves[number - 1].what in SWAPS:
+        before = [move.what for move in moves[: number - 1]]
+        played = sum(not isinstance(what, Word) for what in before)
+        if played > 1 or not stones.any() or any(what in SWAPS for what in before):
+            raise NotationError(f"move {number} is a swap, which only the second move can be")
+
+
+def _out_of_turn(number: int, turn: int, when: str = "") -> NotationError:
+    names = colour_name(-turn), colour_name(turn)
+    return NotationError(f"move {number} is {names[0]}'s, but it is {names[1]}'s turn{when}")
+
+
+def joined_colour(stones: Stones) -> int:
+    """Who has joined two edges by a chain of stones: `RED`, `BLUE`, or 0.
+
+    Args:
+      stones: int8 `[N, N]`, row then column, +1 Red, -1 Blue.
+    """
+    return RED if _joins_rows(stones == RED) else BLUE if _joins_rows(stones.T == BLUE) else 0
+
+
+def _joins_rows(stones: NDArray[np.bool_]) -> bool:
+    """Whether stones join the first row to the last."""
+    size = len(stones)
+    reached = {(0, column) for column in range(size) if stones[0, column]}
+    waiting = list(reached)
+    while waiting:
+        row, column = waiting.pop()
+        if row == size - 1:
+            return True
+        for down, right in NEIGHBOURS:
+            cell = row + down, column + right
+            on_board = 0 <= cell[0] < size and 0 <= cell[1] < size
+            if on_board and stones[cell] and cell not in reached:
+                reached.add(cell)
+                waiting.append(cell)
+    return False
 
 
 def _play(stones: Stones, move: Move, number: int) -> Stones:
@@ -208,19 +279,22 @@ def played_game(
       size: N.
       moves: of the file; a resignation or forfeit may stand last.
       winner: as the file says it, by the colour of stones at the end.
-      end: how the game ended; a resignation or forfeit among the moves overrides it.
+      end: how the game ended; a resignation or forfeit among the moves overrides it, and a chain
+        from edge to edge overrides both.
 
     Raises:
       NotationError: a pass, a move out of turn or on an occupied cell, a swap that is not the
         second move, a move after the end, or a winner who resigned.
     """
-    position_after(size, moves)
+    chain = joined_colour(position_after(size, moves)[0])
     over = bool(moves) and moves[-1].what in ENDING
     cells = _require_turns(moves[:-1] if over else moves)
     if over:
-        if winner == moves[-1].colour:
+        if winner == moves[-1].colour and not chain:
             raise NotationError(f"{colour_name(winner)} resigns, but the result says that it won")
         winner, end = -moves[-1].colour, str(moves[-1].what)
+    if chain and winner == -chain:
+        winner, end = chain, "join"
     if len(moves) > 1 and moves[1].what is Word.SWAP_SIDES:
         cells[2:] = [cell % size * size + cell // size for cell in cells[2:]]
         winner = None if winner is None else -winner
@@ -236,8 +310,7 @@ def _require_turns(moves: Sequence[Move]) -> list[int]:
         if move.what is Word.PASS:
             raise NotationError(f"move {number} is a pass, which is not supported")
         if move.colour != turn:
-            names = colour_name(move.colour), colour_name(turn)
-            raise NotationError(f"move {number} is {names[0]}'s, but it is {names[1]}'s turn")
+            raise _out_of_turn(number, turn)
         if isinstance(move.what, Word) and number != 2:
             raise NotationError(f"move {number} is a swap, which only the second move can be")
         cells.append(SWAP if isinstance(move.what, Word) else move.what)

@@ -1,24 +1,30 @@
-"""SGF as text, of any game: properties, nodes and trees.
+"""SGF as text, of any game: properties, nodes and the main line of one tree.
 
 Source: the description of FF[4], red-bean.com/sgf/sgf4.html. A tree is a sequence of nodes and then
 perhaps trees that go on from there; the first of them is the main line.
+
+Some programs write names and comments without escapes. So a `]` ends a value only where something
+may follow that can follow a value, and a value that swallows the next property is refused.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import short
 
-# Possessive, so that a text which does not match is refused in one pass.
-_TOKEN = re.compile(
-    r"(?P<mark>[();])|(?P<name>[A-Za-z][A-Za-z0-9]*+)|\[(?P<value>(?:[^\]\\]++|\\.)*+)\]", re.DOTALL
+_NAME = r"[A-Za-z][A-Za-z0-9]*+"
+_AFTER_VALUE = (
+    rf"(?=\s*+(?:[\[)]|{_NAME}\s*+\[|;\s*+(?:{_NAME}\s*+\[|[;()]|\Z)|\(\s*+(?:[;()]|\Z)|\Z))"
 )
 _SPACE = re.compile(r"\s*+")
-_START = re.compile(r"\(\s*+;")
 _ESCAPED = re.compile(r"\\(\r\n|\n\r|.)", re.DOTALL)
+
+# The end of a value that has run over the end of the one before: it breaks off in a property.
+_SWALLOWED = re.compile(r"(?<![A-Za-z])([A-Z]{1,2})\s*+\[[^\[\]]*+\Z")
 
 # What may follow what.
 _FOLLOWS = {
@@ -49,81 +55,138 @@ class _Token(NamedTuple):
     place: int
 
 
-def read_main_lines(text: str) -> list[list[Node]]:
-    """The main line of every tree in a text, root first; text before the first is skipped.
+@dataclass(frozen=True)
+class Source:
+    """The text of one tree, and where in its file it begins.
+
+    Attributes:
+      text: the tree, and whatever stands between it and the next.
+      line: of the first character, from 1.
+      column: of it, from 1.
+    """
+
+    text: str
+    line: int = 1
+    column: int = 1
+
+    def place_name(self, place: int) -> str:
+        """`line 1, column 1` for the first character of a file, and so on."""
+        lines = self.text.count("\n", 0, place)
+        start = self.text.rfind("\n", 0, place) + 1
+        column = place - start + (1 if lines else self.column)
+        return f"line {self.line + lines}, column {column}"
+
+
+@lru_cache
+def value_pattern(escapes: bool = True, units: tuple[str, str] = ("", "")) -> str:
+    """A value with its brackets, as a regular expression.
+
+    Possessive, so that a text which does not match is refused in one pass.
+
+    Args:
+      escapes: a backslash takes its meaning from the next character.
+      units: see `Charset.units`, in a text that is bytes of a file as characters.
+    """
+    first, rest = units
+    plain = rf"[^\]{first}" + (r"\\" if escapes else "") + "]++"
+    unit = rf"|[{first}](?:{rest})?+" if first else ""
+    escaped_one = r"|\\." if escapes else ""
+    return rf"\[(?:{plain}{unit}{escaped_one}|\](?!{_AFTER_VALUE}))*+\]"
+
+
+@lru_cache
+def _token_pattern(escapes: bool) -> re.Pattern[str]:
+    value = value_pattern(escapes)
+    return re.compile(
+        rf"(?P<mark>[();])|(?P<name>{_NAME})|(?P<value>{value})",
+        re.DOTALL,
+    )
+
+
+def read_main_line(source: Source, *, escapes: bool = True) -> list[Node]:
+    """The main line of a tree, root first.
 
     Reads in one pass and without recursion, so long and deep files are no problem.
 
     Raises:
-      NotationError: no tree, or a text that is not one; the message names line and column.
+      NotationError: a text that is not one tree; the message names line and column.
     """
-    start = _START.search(text)
-    if start is None:
-        raise NotationError(f"{short(text)} is not SGF: want '(;' to begin with")
-    lines: list[list[Node]] = []
-    depth, last, main = 0, ")", False
-    for token in _tokens(text, start.start()):
+    line: list[Node] = []
+    depth, last, main = 0, ")", True
+    for token in _tokens(source, escapes):
         kind = token.kind
-        _require_follows(text, token, last, depth)
-        if kind == "(" and depth == 0:
-            lines.append([])
-            main = True
-        elif main:
-            _take(lines[-1], token)
+        _require_follows(source, token, last, depth)
+        if main:
+            _take(source, line, token)
         # The first tree to close ends the main line, whichever it is.
         main = main and kind != ")"
         depth += (kind == "(") - (kind == ")")
         last = kind
     if depth:
-        raise NotationError(f"{place_name(text, len(text))}: the text ends inside a game")
-    return lines
+        raise NotationError(
+            f"{source.place_name(len(source.text.rstrip()))}: the text ends inside a game"
+        )
+    return line
 
 
-def _require_follows(text: str, token: _Token, last: str, depth: int) -> None:
+def _require_follows(source: Source, token: _Token, last: str, depth: int) -> None:
     wanted = _FOLLOWS[last] if depth else {"("}
     if token.kind not in wanted:
         got = short(token.text) if token.kind in _MEANING else repr(token.kind)
         names = " or ".join(_MEANING.get(kind, repr(kind)) for kind in sorted(wanted))
-        raise NotationError(f"{place_name(text, token.place)}: got {got}, want {names}")
+        raise NotationError(f"{source.place_name(token.place)}: got {got}, want {names}")
 
 
-def _take(line: list[Node], token: _Token) -> None:
+def _take(source: Source, line: list[Node], token: _Token) -> None:
     """Adds a token to a line of nodes."""
     if token.kind == ";":
         line.append([])
     elif token.kind == "name":
         line[-1].append(Property(token.text, [], []))
     elif token.kind == "value":
+        _require_whole(source, line[-1][-1].name, token)
         line[-1][-1].values.append(token.text)
         line[-1][-1].places.append(token.place)
 
 
-def _tokens(text: str, start: int) -> Iterator[_Token]:
-    place, end = start, len(text.rstrip())
+def _require_whole(source: Source, name: str, token: _Token) -> None:
+    swallowed = _SWALLOWED.search(token.text) if "[" in token.text else None
+    if swallowed:
+        place = source.place_name(token.place)
+        what = f"{swallowed[1]}["
+        raise NotationError(
+            f"{place}: the value of {name} runs on into {what!r}: is a ']' missing?"
+        )
+
+
+def _tokens(source: Source, escapes: bool) -> Iterator[_Token]:
+    text, pattern = source.text, _token_pattern(escapes)
+    place, end = 0, len(text.rstrip())
     while place < end:
-        match = _TOKEN.match(text, place)
+        match = pattern.match(text, place)
         if match is None:
             what = short(text[place : place + 41])
-            raise NotationError(f"{place_name(text, place)}: cannot read {what}")
+            raise NotationError(f"{source.place_name(place)}: cannot read {what}")
         kind = match.lastgroup or ""
         found = match[kind]
+        if kind == "value":
+            found = found[1:-1]
         yield _Token(found if kind == "mark" else kind, found, place)
         space = _SPACE.match(text, match.end())
         place = space.end() if space else match.end()
 
 
-def place_name(text: str, place: int) -> str:
-    """`line 1, column 1` for the first character, and so on."""
-    line_start = text.rfind("\n", 0, place) + 1
-    return f"line {text.count(chr(10), 0, place) + 1}, column {place - line_start + 1}"
-
-
 def plain_text(value: str) -> str:
     """A value as one line of text: escapes undone, white space replaced by spaces."""
     value = _ESCAPED.sub(lambda match: "" if match[1][0] in "\r\n" else match[1], value)
+    return one_line(value)
+
+
+def one_line(value: str) -> str:
+    """A value with white space replaced by spaces, backslashes as they are."""
     return re.sub(r"\s", " ", value)
 
 
 def escaped(text: str) -> str:
     """A text of one line as it stands in a file; `plain_text` reads it back."""
-    return re.sub(r"([\\\]])", r"\\\1", re.sub(r"\s", " ", text))
+    return re.sub(r"([\\\]])", r"\\\1", one_line(text))

@@ -7,9 +7,20 @@ package, may follow it: `#11,f6e7d8 r resign`.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hex_ai.errors import NotationError
-from hex_ai.formats.moves import STOPPED, PlayedGame, short, split_tokens, square_size
+from hex_ai.formats.moves import (
+    STOPPED,
+    PlayedGame,
+    colour_name,
+    joined_colour,
+    moves_of,
+    position_after,
+    short,
+    split_tokens,
+    square_size,
+)
 from hex_ai.game.notation import CELL, cell_index, cell_name
 from hex_ai.game.records import BLUE, RED, SWAP
 
@@ -17,7 +28,7 @@ _LINE = re.compile(
     r"(?:https?://(?:www\.)?trmph\.com/hex/board)?#(?P<size>[0-9]{1,4}),(?P<cells>\S*)"
     rf"(?:[ \t]+(?P<winner>\S+)(?:[ \t]+(?P<end>{'|'.join(STOPPED)}))?)?"
 )
-_WINNERS = {"r": RED, "b": BLUE}
+_WINNERS: dict[str | None, int] = {"r": RED, "b": BLUE}
 
 
 def write_trmph(
@@ -39,14 +50,18 @@ def write_trmph(
     return f"{line} {end}" if end in STOPPED else line
 
 
-def read_trmph(line: str) -> PlayedGame:
+def read_trmph(line: str, *, winner_from_board: bool = False) -> PlayedGame:
     """Reads one line, with or without the address in front and the winner behind.
 
-    Does not check whether the game goes on after a win or names a wrong winner; see
-    `hex_ai.store.replay`.
+    Does not check whether the game goes on after a win; see `hex_ai.store.replay`.
+
+    Args:
+      line: the text.
+      winner_from_board: where a chain on the board contradicts the winner named, believe the board.
 
     Raises:
-      NotationError: not a TRMPH line, or a cell that is off the board or occupied.
+      NotationError: not a TRMPH line, a cell that is off the board or occupied, or a winner whose
+        opponent has joined.
     """
     match = _LINE.fullmatch(line.strip())
     if match is None:
@@ -57,11 +72,23 @@ def read_trmph(line: str) -> PlayedGame:
     try:
         size = square_size(match["size"])
         moves = _moves(match["cells"], size)
+        game = PlayedGame(size, moves, _WINNERS.get(winner), match["end"] or "join")
+        return _with_sure_winner(game, winner_from_board)
     except NotationError as error:
         raise NotationError(f"{short(line)}: {error}") from error
-    return PlayedGame(
-        size, moves, None if winner is None else _WINNERS[winner], match["end"] or "join"
-    )
+
+
+def _with_sure_winner(game: PlayedGame, winner_from_board: bool) -> PlayedGame:
+    """The game, if a chain on its board does not contradict its winner."""
+    if game.winner is None:
+        return game
+    chain = joined_colour(position_after(game.board_size, moves_of(game.moves))[0])
+    if chain != -game.winner:
+        return game
+    if not winner_from_board:
+        said, joined = colour_name(game.winner), colour_name(chain)
+        raise NotationError(f"says that {said} won, but on the board {joined} has joined")
+    return replace(game, winner=chain, end="join")
 
 
 def _moves(text: str, size: int) -> tuple[int, ...]:

@@ -17,9 +17,10 @@ from functools import cached_property
 
 import torch
 
-from hex_ai.errors import CommandError, IllegalMoveError, NotationError, SettingError
-from hex_ai.formats.moves import ENDING, Word
-from hex_ai.formats.sgf import read_sgf
+from hex_ai.errors import CommandError, IllegalMoveError, SettingError
+from hex_ai.formats.moves import ENDING, SWAPS, Word, joined_colour
+from hex_ai.formats.sgf import sgf_game
+from hex_ai.formats.sgf_collection import find_games
 from hex_ai.game.notation import cell_index, cell_name, mirror
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import BLUE, MAX_SIZE, RED
@@ -197,23 +198,24 @@ class Board:
         )
 
 
-def board_from_sgf(text: str, count: int | None = None) -> Board:
+def board_from_sgf(text: str | bytes, count: int | None = None) -> Board:
     """The board after `count` moves of a text's first game, or after all if it has not so many.
+
+    A chain from edge to edge decides who won, whatever was played or resigned after it.
+
+    Args:
+      text: SGF, or the bytes of a file of it.
+      count: how many moves to play; None: all.
 
     Raises:
       NotationError: not a game of Hex in SGF, or moves on occupied cells.
     """
-    games = read_sgf(text)
-    if not games:
-        raise NotationError("holds no game")
-    game = games[0]
+    game = sgf_game(next(find_games(text)))
     played = game.moves[:count]
     stones, mover = game.position(len(played))
-    gave_up = played[-1].colour if played and played[-1].what in ENDING else 0
-    swapped = any(move.what in (Word.SWAP_PIECES, Word.SWAP_SIDES) for move in played)
-    board = Board(game.board_size, tuple(stones.flatten().tolist()), mover, swapped, gave_up)
-    try:
-        board.position()
-    except IllegalMoveError:  # the mover has joined: over, and so the turn of the one who lost
-        board = board.seen_by(-mover)
-    return board
+    chain = joined_colour(stones)
+    gave_up = played[-1].colour if played and played[-1].what in ENDING and not chain else 0
+    swapped = any(move.what in SWAPS for move in played)
+    # Who has joined has moved last, whoever's turn the file says it is.
+    mover = -chain or mover
+    return Board(game.board_size, tuple(stones.flatten().tolist()), mover, swapped, gave_up)

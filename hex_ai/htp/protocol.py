@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = "2"
 
-MAX_FILE_BYTES = 2**20
+MAX_FILE_BYTES = 2**26
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -140,8 +140,8 @@ def command(run: Callable[..., str | None], *wanted: str, least: int | None = No
     return checked
 
 
-def read_text(name: str) -> str:
-    """The text of a file that an asker named.
+def read_text(name: str) -> bytes:
+    """The text of a file that an asker named, as bytes: its format says how they are read.
 
     Raises:
       CommandError: it is no file, cannot be read, or is too large.
@@ -151,7 +151,7 @@ def read_text(name: str) -> str:
         # A device or a pipe might never end.
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
             raise CommandError(f"{name[:200]}: not a file, or larger than {MAX_FILE_BYTES} bytes")
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         raise CommandError(f"{name[:200]}: {_one_line(error)}") from error
 

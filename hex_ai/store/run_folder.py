@@ -166,6 +166,7 @@ def shard_paths(folder: Path) -> list[Path]:
     """The shards of a folder in the order in which they were written; none if it is not there."""
     if not folder.exists():
         return []
+    require_folder(folder)
     with _errors_named(folder):
         paths = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
     return sorted(paths, key=_shard_number)
@@ -272,7 +273,15 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def require_folder(folder: Path) -> None:
+    """Raises `StoreError` if there is no such folder."""
+    if not folder.is_dir():
+        there = "a file, not a folder" if folder.exists() else "no such folder"
+        raise StoreError(f"{folder}: {there}")
+
+
 def _some_shards(folder: Path) -> list[Path]:
+    require_folder(folder)
     paths = shard_paths(folder)
     if not paths:
         raise StoreError(f"{folder}: holds no games")

@@ -75,7 +75,8 @@ class GamesDataset(IterableDataset[Sample]):
         self.board_size = _one_size(sizes)
         self._shards, self._seed = list(sizes), seed
         # Shared, so that workers that stay from epoch to epoch see it change.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch, 0 at first, whose order comes next; call it before each pass.

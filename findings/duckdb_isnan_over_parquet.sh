@@ -3,14 +3,14 @@
 #
 # One expects isnan(x) to say of each row whether it is NaN, and to say the same of a file as of a
 # table into which the file was read. Over a Parquet file it is false in every row, where the writer
-# kept the least and the greatest value of the column, as writers do. Such statistics leave NaN out,
-# as the format asks, and DuckDB seems to take them to mean that there is none: in WHERE, in SELECT,
-# and in max(x), for which a table with NaN says NaN. The same file without statistics, or read into
-# a table first, is answered rightly.
+# kept the least and the greatest value of the column, as pyarrow does unless told otherwise. Such
+# statistics leave NaN out, and DuckDB seems to take them to mean that there is none: in WHERE, in
+# SELECT, and in max(x), which for a table with NaN says NaN. The same file without statistics, or
+# read into a table first, is answered rightly.
 #
 # It matters where NaN is looked for: values and losses of a training are checked by "SELECT count(*)
-# FROM 'log.parquet' WHERE isnan(loss)", which says 0 of any file. Remedy: CREATE TABLE … AS SELECT *
-# FROM the file, and ask that; or look with pyarrow or polars.
+# FROM 'log.parquet' WHERE isnan(loss)", which says 0 whatever is in the file. Remedy: CREATE TABLE …
+# AS SELECT * FROM the file, and ask that; or look with pyarrow or polars.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

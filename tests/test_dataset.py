@@ -7,6 +7,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +109,23 @@ def test_order_is_a_function_of_seed_and_epoch(folders: list[Path]) -> None:
     assert prints(dataset) == prints(dataset) == prints(GamesDataset(folders, seed=1)) == orders[0]
 
 
-def test_shards_and_samples_are_both_shuffled(folders: list[Path]) -> None:
+def test_shards_and_the_samples_of_each_are_shuffled_in_every_epoch(folders: list[Path]) -> None:
     shards = [
         prints(zip(*vars(samples_from_games(read_shard(path))).values(), strict=True))
         for folder in folders
         for path in shard_paths(folder)
     ]
-    place = {sample: number for number, shard in enumerate(shards) for sample in shard}
-    order = prints(GamesDataset(folders))
-    read = list(dict.fromkeys(place[sample] for sample in order))
-    assert sorted(read) == list(range(7)) != read
-    assert all(order.index(shard[0]) - min(map(order.index, shard)) for shard in shards)
+    dataset, orders, seen = GamesDataset(folders), [list(range(7))], [shards]
+    for epoch in range(2):
+        dataset.set_epoch(epoch)
+        order = prints(dataset)
+        place = {sample: number for number, shard in enumerate(shards) for sample in shard}
+        orders.append(list(dict.fromkeys(place[sample] for sample in order)))
+        seen.append([[sample for sample in order if place[sample] == k] for k in range(7)])
+    for one, other in combinations(range(3), 2):
+        assert sorted(orders[one]) == sorted(orders[other])
+        assert orders[one] != orders[other]
+        assert all(a != b for a, b in zip(seen[one], seen[other], strict=True))
 
 
 @workers_allowed

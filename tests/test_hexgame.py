@@ -251,6 +251,22 @@ def joins_and_closes(guest: Any) -> None:
         guest.send(JOINED.replace('""', '"t"'))
 
 
+def test_a_series_that_ended_while_we_were_away_is_over() -> None:
+    def ends(guest: Any) -> None:
+        joins_and_closes(guest)
+        if "reconnect" in guest.request.path:
+            board = [[1, *row[1:]] for row in BOARD]
+            for r in range(6):
+                board[r][1] = -1
+            wins = {"player_1_wins": 1, "player_2_wins": 2, "series_winner": 1, "winner": 1}
+            guest.send(message("reconnected", slot={**AFTER, **wins, "board": board}))
+            guest.recv(timeout=20)
+
+    with serving(ends) as url:
+        score = play_series(url, RandomPlayer("random", 1), board_size=7, games=3)
+    assert (score.won, score.lost) == (2, 1)
+
+
 def unavailable(guest: Any, request: Any) -> Any:
     return guest.respond(503, "later") if "reconnect" in request.path else None
 

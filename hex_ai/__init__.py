@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hex_ai.selfplay.settings import SelfPlaySettings as SelfPlaySettings
     from hex_ai.store.run_folder import load_games as load_games
     from hex_ai.store.run_folder import read_games as read_games
+    from hex_ai.training.dataset import GamesDataset as GamesDataset
     from hex_ai.training.fitting import train as train
     from hex_ai.training.ladder import ladder as ladder
     from hex_ai.training.learn import learn as learn
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "GameRecord": "game.records",
     "Games": "game.records",
+    "GamesDataset": "training.dataset",
     "GlobalPositionCollector": "inference.global_collector",
     "HexAIError": "errors",
     "HexNetwork": "network.resnet",

@@ -25,6 +25,8 @@ class Stream(IntEnum):
     SEARCHED = -1_000_000  # whether ply 0 is searched; ply k draws it from SEARCHED - k
     # In the place of the game id:
     MATCH_OPENING = -6  # the openings of a match, by their number
+    SHARD_ORDER = -7  # the order in which a dataset reads its shards, by epoch
+    SAMPLE_ORDER = -8  # the order of the samples of a shard, by epoch and shard
 
 
 # Seeds of the two hashes of a position in the evaluation cache.

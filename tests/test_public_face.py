@@ -13,9 +13,9 @@ import hex_ai
 PACKAGE = Path(hex_ai.__file__).parent
 
 PUBLIC = """
-__version__ GameRecord Games GlobalPositionCollector HexAIError HexNetwork InferencePlan
-ModelInference NetworkConfig PositionCollector Positions PuctSearch PuctSettings SearchTree
-SelfPlayEngine SelfPlaySettings build_search_tree_with_collection default_model_path
+__version__ GameRecord Games GamesDataset GlobalPositionCollector HexAIError HexNetwork
+InferencePlan ModelInference NetworkConfig PositionCollector Positions PuctSearch PuctSettings
+SearchTree SelfPlayEngine SelfPlaySettings build_search_tree_with_collection default_model_path
 import_weights ladder learn load_architecture_module load_checkpoint load_games match read_games
 read_hexworld read_sgf read_trmph register_architecture save_checkpoint serve_htp train
 """

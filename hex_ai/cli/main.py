@@ -30,6 +30,7 @@ COMMANDS = {
         "match",
         "Rate the checkpoints of a run by matches, and draw the curve of its strength.",
     ),
+    "play": ("play", "Play a series against whoever comes in an arena of hexgame-server."),
     "htp": ("htp", "Play by the Hex Text Protocol, for HexGui and referees."),
     "tune": ("bench", "Measure how this machine runs a network best, and remember it."),
     "import": ("train", "Turn other people's weights into a checkpoint."),

@@ -162,6 +162,21 @@ def read_shard(path: Path) -> list[GameRecord]:
         return list(games_of(from_table(table), table["network"].to_pylist()))
 
 
+def shard_sizes(folder: Path) -> dict[Path, int]:
+    """The shards of a folder in the order in which they were written, with their board sizes.
+
+    Raises:
+      StoreError: no games there, a shard that cannot be read, or one with several board sizes.
+    """
+    sizes = {}
+    for path in _some_shards(folder):
+        found = sorted(set(_read(path, ["board_size"])["board_size"].to_pylist()))
+        if len(found) != 1:
+            raise StoreError(f"{path}: want games of one board size, got {found or 'no games'}")
+        sizes[path] = int(found[0])
+    return sizes
+
+
 def shard_paths(folder: Path) -> list[Path]:
     """The shards of a folder in the order in which they were written; none if it is not there."""
     if not folder.exists():

@@ -7,6 +7,7 @@
     ├── ShapeError          a tensor of the wrong shape or dtype
     ├── CheckpointError     a checkpoint that is damaged, foreign or does not fit
     ├── NetworkError        a network whose output is no policy and value
+    │   └── InvalidEvaluationError      it is not finite, or a value outside ±1
     ├── CollectorError      a collector that was closed, or whose inference thread died
     ├── EngineError         another program that fails or answers wrongly
     ├── CommandError        a command of the protocol that cannot be executed
@@ -56,6 +57,10 @@ class NetworkError(HexAIError):
     """A network whose output is no policy and value: of other shapes, or not finite."""
 
     exit_status = 5
+
+
+class InvalidEvaluationError(NetworkError):
+    """A policy that is not finite, or a value outside ±1."""
 
 
 class CollectorError(HexAIError):

@@ -6,6 +6,7 @@ Other draws put a negative number of `Stream` where the ply or the game id would
 two purposes share a draw.
 """
 
+import operator
 from enum import IntEnum, unique
 
 import torch
@@ -66,7 +67,7 @@ def gumbel_noise(seed: int, game_ids: Tensor, plies: Tensor, moves: int) -> Tens
 
 def _signed(number: int) -> int:
     """The int64 with the same 64 bits."""
-    return (number + 2**63) % 2**64 - 2**63
+    return (operator.index(number) + 2**63) % 2**64 - 2**63
 
 
 def _shift_right(bits: Tensor, by: int) -> Tensor:

@@ -504,6 +504,7 @@ def test_import_makes_a_checkpoint(run: Command, tmp_path: Path) -> None:
     ended = run("import", tmp_path / "old.pt", "--out", tmp_path / "new.safetensors")
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith(f"{tmp_path / 'new.safetensors'}: resnet18 ")
+    assert "taken for a win of the second mover (Blue, left to right)" in ended.out.splitlines()[1]
     (tmp_path / "bad.pt").write_bytes(b"not weights")
     refused(run("import", tmp_path / "bad.pt", "--out", tmp_path / "x.pt"), "bad.pt")
     refused(run("import", tmp_path / "no.pt", "--out", tmp_path / "x.pt"), "no.pt")

@@ -7,11 +7,13 @@ import tracemalloc
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from hostile_files import (
@@ -100,21 +102,22 @@ def random_boards() -> tuple[Tensor, Tensor]:
 def require_same_answers(network: nn.Module, old: nn.Module) -> None:
     """The imported network says of canonical positions what the old one says of boards.
 
-    In float64, where the order of additions does not show.
+    The plan calls the first mover, who joins top to bottom, Blue, and its value head speaks for the
+    other one. In float64, where the order of additions does not show.
     """
     boards, blue = random_boards()
     side = blue[:, None, None].expand_as(boards)
     planes = Positions.from_stones(boards.to(torch.int8), blue).planes(torch.float64)
     with torch.no_grad():
         board_planes = torch.stack((boards == 1, boards == -1, side), 1).double()
-        old_logits, red_logit = old.double()(board_planes)
+        old_logits, left_right_logit = old.double()(board_planes)
         logits, values = network.double()(planes)
     for row in range(len(boards)):
         cells = old_logits[row].view(13, 13)
-        red_value = 2 * torch.sigmoid(red_logit[row, 0]) - 1
+        left_right_value = 2 * torch.sigmoid(left_right_logit[row, 0]) - 1
         wanted = cells.T if blue[row] else cells
         torch.testing.assert_close(logits[row].view(13, 13), wanted, atol=1e-9, rtol=1e-9)
-        wanted_value = -red_value if blue[row] else red_value
+        wanted_value = left_right_value if blue[row] else -left_right_value
         torch.testing.assert_close(values[row], wanted_value, atol=1e-9, rtol=1e-9)
     assert logits.std() > 0.05
     assert values.std() > 0.01
@@ -185,6 +188,97 @@ def test_wrappers_are_taken_off_the_names(tmp_path: Path) -> None:
         wrapped = {wrapper + name: state[name] for name in sorted(state, reverse=True)}
         path = write(tmp_path / "old.pt", {"epoch": 3, "state_dict": wrapped})
         assert same(import_small(path), network)
+
+
+Named = dict[str, Any]
+
+
+def prefixed(prefix: str, state: Named) -> Named:
+    return {prefix + name: state[name] for name in state}
+
+
+def averaged(state: Named) -> Named:
+    """As `torch.optim.swa_utils.AveragedModel` names them."""
+    return {"n_averaged": torch.tensor(7), **prefixed("module.", state)}
+
+
+def partly_compiled(state: Named) -> Named:
+    return {name.replace("blocks.1.", "blocks.1._orig_mod."): state[name] for name in state}
+
+
+WRITTEN_ELSEWHERE = {
+    "an average": averaged,
+    "an average of a compiled network": lambda state: averaged(prefixed("_orig_mod.", state)),
+    "an average in a trainer": lambda state: {
+        "state_dict": prefixed("model.", averaged(state)),
+        "optimizer_states": [{"state": {0: torch.ones(2)}}],
+    },
+    "a trainer with a loss of its own": lambda state: {
+        "state_dict": {"loss.weight": torch.ones(2), **prefixed("net.", state)}
+    },
+    "names nobody foresaw": lambda state: prefixed("agent.brain.module.", state),
+    "a compiled part": partly_compiled,
+    "averages alone": lambda state: {"epoch": 2, "ema": averaged(state)},
+    "weights before averages": lambda state: {
+        "ema": {name: tensor * 0 for name, tensor in state.items()},
+        "model": state,
+    },
+    "two dicts deep": lambda state: {"checkpoint": 1, "model": {"module": {"state_dict": state}}},
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN_ELSEWHERE.values(), ids=WRITTEN_ELSEWHERE)
+def test_weights_are_found_under_whatever_holds_them(
+    written: Callable[[Named], Named], tmp_path: Path
+) -> None:
+    network = default_network()
+    path = write(tmp_path / "old.pt", written(network.state_dict()))
+    assert same(import_small(path), network)
+
+
+def test_an_average_beside_the_weights_themselves_is_not_chosen_by_chance(tmp_path: Path) -> None:
+    state = default_network().state_dict()
+    path = write(tmp_path / "old.pt", prefixed("online.", state) | prefixed("ema.", state))
+    assert "holds the weights twice: under 'ema.' and 'online.'" in refusal(path, import_small)
+
+
+@pytest.mark.parametrize("read", [import_small, load_checkpoint], ids=["import", "load"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (
+            {"conv1.weight": torch.zeros(64, 3, 3, 3), "fc.bias": torch.zeros(9)},
+            "holds 2 tensors such as conv1.weight [64, 3, 3, 3]; "
+            "this is none of hex-resnet, resnet18",
+        ),
+        ({"w": torch.zeros(2)}, "holds 1 tensor such as w [2]; this is none of"),
+        (torch.optim.AdamW([torch.zeros(2)]).state_dict(), "holds the state of an optimizer"),
+        ({"epoch": 3, "optimizer": {"lr": 0.1}}, "holds a dict of epoch, optimizer"),
+        ({}, "holds an empty dict"),
+        ([1, 2, 3], "holds a list of 3"),
+        (torch.zeros(2, 5), "holds a tensor [2, 5] without a name"),
+        (small_network(), "'hex_ai.network.resnet.HexNetwork', which is more than weights"),
+    ],
+)
+def test_weights_of_nobody_here_are_told_by_what_they_hold(
+    read: Callable[[Path], Any], content: Any, told: str, tmp_path: Path
+) -> None:
+    assert told in refusal(write(tmp_path / "old.pt", content), read)
+
+
+def test_weights_of_another_architecture_are_told_by_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "old.pt", OldNet().state_dict())
+    assert "it holds 124 tensors such as value_head.weight [1, 512]; they fit resnet18" in refusal(
+        path, import_small
+    )
+
+
+def test_foreign_files_of_safetensors_are_told_by_what_they_hold(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    safetensors.torch.save_file({"stem.weight": torch.zeros(4, 2)}, path)
+    told = "holds tensors, but no hex_ai-checkpoint: it holds 1 tensor such as stem.weight [4, 2];"
+    assert told in refusal(path, load_checkpoint)
+    assert "is a file of safetensors, not of torch.save" in refusal(path, import_small)
 
 
 def test_a_dict_whose_methods_are_hidden_is_still_read(tmp_path: Path) -> None:

@@ -94,8 +94,26 @@ def test_devices_are_resolved_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for unknown in ("abacus", "", "CPU", "mps"):
         with pytest.raises(SettingError, match="auto, cpu, cuda"):
             resolve_device(unknown)
+    for numbered in ("cuda:0", "cuda:1"):
+        with pytest.raises(SettingError, match=f"^device '{numbered}' is not available on this"):
+            resolve_device(numbered)
+    for odd in ("cuda:", "cuda:-1", "cuda:01", "cuda:x", "cpu:0", "cuda:1234"):
+        with pytest.raises(SettingError, match="is not one of auto, cpu, cuda, cuda:1 and so on"):
+            resolve_device(odd)
     there["cuda"] = True
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto") == torch.device("cuda")
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(SettingError, match=r"^device 'cuda:2' is not available: .* has 2 GPUs"):
+        resolve_device("cuda:2")
+
+
+def test_a_plan_runs_on_any_gpu_and_records_the_kind() -> None:
+    plan = default_plan(torch.device("cuda", 1), precision="float32")
+    assert (plan.device, plan.kind, plan.runtime) == ("cuda:1", "cuda", "graph")
+    recorded = InferencePlan.from_json(plan.to_json())
+    assert recorded.device == "cuda"
+    assert recorded.on(torch.device("cuda", 1)) == plan
 
 
 def test_the_default_plan_follows_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

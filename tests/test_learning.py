@@ -583,7 +583,10 @@ def test_stored_games_alone_teach(
     trained(stored, path, 8, learning_rate=0.01, report=seen.append)
     assert seen[-1].learnt.policy < 0.9 * seen[0].learnt.policy
     assert seen[-1].learnt.value < seen[0].learnt.value
-    assert seen[-1].measured.policy < seen[0].measured.policy
+    first, last = seen[0].measured, seen[-1].measured
+    assert first is not None
+    assert last is not None
+    assert last.policy < first.policy
     assert load_checkpoint(path).network.config == replace(NEW_NETWORK, channels=8, blocks=1)
     # Calibrated once, at the end.
     assert [done.factor is None for done in seen] == [True] * (len(seen) - 1) + [False]

@@ -83,7 +83,7 @@ def _round(
 
     def bare_rate(rows: int, seconds: float) -> float:
         """Rows a second of the bare forward on batches of positions of real games."""
-        planes = stagger(runs.probe, rows)[0].to(inference.device).planes(inference.plan.dtype)
+        planes = inference.planes(stagger(runs.probe, rows)[0].to(inference.device))
         return inference.rows_per_second(planes, seconds)
 
     tell("bare network")

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import settle
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
@@ -73,14 +74,13 @@ class BenchSettings:
     finite: bool = False
 
     def __post_init__(self) -> None:
-        self.games()
+        settle(self, ("board_size", "seed", "repeats", "games_in_flight"), ("seconds",))
+        object.__setattr__(self, "search_widths", self.games().search_widths)
         for mode in self.modes:
             if mode not in MODES:
                 raise SettingError(f"mode {mode!r} is not one of {', '.join(MODES)}")
         counts = (self.repeats, self.games_in_flight, len(self.modes))
-        if not 0 < self.seconds < math.inf or not all(
-            type(count) is int and count > 0 for count in counts
-        ):
+        if not 0 < self.seconds < math.inf or min(counts) < 1:
             raise SettingError("modes, seconds, repeats and games in flight must be positive")
 
     def games(self) -> SelfPlaySettings:

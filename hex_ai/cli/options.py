@@ -17,7 +17,7 @@ ArchitectureModule = Annotated[
     Path | None, typer.Option(callback=_load, help="Python file that registers your own network")
 ]
 BoardSize = Annotated[int, typer.Option(help="3 to 19")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:1 for the second GPU")]
 GamesInFlight = Annotated[
     int | None, typer.Option(help="games that share batches; default: by device")
 ]

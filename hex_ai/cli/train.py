@@ -12,7 +12,7 @@ from hex_ai.inference.fixed_tree_search import parse_widths
 from hex_ai.interrupts import Interrupted
 from hex_ai.network.checkpoint import save_checkpoint
 from hex_ai.network.import_weights import import_weights
-from hex_ai.training.fitting import FitReport
+from hex_ai.training.fitting import MEASURED_EVERY, FitReport
 from hex_ai.training.fitting import train as fit
 from hex_ai.training.learn import learn as run_learning
 from hex_ai.training.learner import Round
@@ -141,10 +141,15 @@ def train(
 
 def _fit_line(report: FitReport) -> str:
     learnt, measured = report.learnt, report.measured
+    step = (
+        f"step {report.step} of {report.steps}  policy {learnt.policy:.3f} value {learnt.value:.3f}"
+    )
+    if measured is None:
+        return f"{step}  no game is kept apart to measure on: one in {MEASURED_EVERY} is"
     calibrated = "" if report.factor is None else f"  log odds times {report.factor:.2f}"
     return (
-        f"step {report.step} of {report.steps}  policy {learnt.policy:.3f} value {learnt.value:.3f}"
-        f"  on other games: policy {measured.policy:.3f} value {measured.value:.3f}{calibrated}"
+        f"{step}  on other games: policy {measured.policy:.3f} value {measured.value:.3f}"
+        f"{calibrated}"
     )
 
 
@@ -155,5 +160,7 @@ def import_(
     architecture_module: ArchitectureModule = None,
 ) -> None:
     """Turn other people's weights into a checkpoint."""
-    digest = save_checkpoint(output, import_weights(old, architecture), {"imported": old.name})
+    network = import_weights(old, architecture)
+    digest = save_checkpoint(output, network, {"imported": old.name})
     out.print(f"{output}: {architecture} {digest[:16]}")
+    out.print(getattr(network, "value_source", "its values are taken for the mover's as they are"))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
+from hex_ai.game.numbers import whole
 from hex_ai.game.records import MAX_SIZE
 
 # The six cells that touch (row, column). The set is its own transpose, and so is Hex.
@@ -52,6 +53,7 @@ class Positions:
         Raises:
           SettingError: size outside 1 … 19, or a negative batch.
         """
+        batch, size = whole("batch size", batch), whole("board size", size)
         if not 1 <= size <= MAX_SIZE:
             raise SettingError(f"board size {size} is outside 1 to {MAX_SIZE}")
         if batch < 0:

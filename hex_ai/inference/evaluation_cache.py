@@ -13,6 +13,10 @@ from torch import Tensor
 from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.keyed_random import CACHE_CHECK_SEED, CACHE_KEY_SEED, random_bits
+from hex_ai.network.architecture import with_colours
+
+# What a hash is changed by where Blue is to move, for networks that see colours.
+_BLUE_TO_MOVE = 0x426C7565
 
 # The hash of an empty board. Not 0, which is what an empty slot of the table holds.
 _EMPTY_BOARD = 0x486578
@@ -25,7 +29,7 @@ class Oriented:
     A position rotated by 180° is the same position: both players still join the same edges.
 
     Attributes:
-      planes: uint8 `[B, 2, N + 2, N + 2]`, the input of a network.
+      planes: uint8 `[B, 2, N + 2, N + 2]`, the input of a network; 3 planes if it sees colours.
       rotated: bool `[B]`.
       keys: int64 `[B]`, additive hash.
       checks: int64 `[B]`, a second one.
@@ -37,17 +41,22 @@ class Oriented:
     checks: Tensor
 
 
-def orient(positions: Positions) -> Oriented:
-    """Chooses the orientation of each position by its key."""
+def orient(positions: Positions, colours: bool = False) -> Oriented:
+    """Chooses the orientation of each position by its key.
+
+    With `colours`, positions that differ in the mover's colour alone are not the same.
+    """
     straight, flipped, check, flipped_check = _hashes(positions.stones()).unbind(1)
     rotated = flipped < straight
     planes = positions.planes(torch.uint8)
-    return Oriented(
-        torch.where(rotated[:, None, None, None], planes.flip(2, 3), planes),
-        rotated,
-        torch.minimum(straight, flipped),
-        torch.where(rotated, flipped_check, check),
-    )
+    planes = torch.where(rotated[:, None, None, None], planes.flip(2, 3), planes)
+    keys = torch.minimum(straight, flipped)
+    checks = torch.where(rotated, flipped_check, check)
+    if colours:
+        blue = positions.blue_to_move
+        planes = with_colours(planes, blue)
+        keys, checks = (each ^ (blue * _BLUE_TO_MOVE) for each in (keys, checks))
+    return Oriented(planes, rotated, keys, checks)
 
 
 def first_equals(asked: Oriented, live: Tensor) -> Tensor:
@@ -83,8 +92,8 @@ class EvaluationCache:
         slots = capacity + 1
         self.capacity, self.moves = capacity, moves
         try:
-            self._logits = torch.zeros(slots, moves, device=device)
-            self._values = torch.zeros(slots, device=device)
+            self._logits = torch.zeros(slots, moves, dtype=torch.float32, device=device)
+            self._values = torch.zeros(slots, dtype=torch.float32, device=device)
             self._keys = torch.zeros(slots, dtype=torch.int64, device=device)
             self._checks = torch.zeros_like(self._keys)
             self._owner = torch.zeros_like(self._keys)

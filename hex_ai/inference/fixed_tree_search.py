@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
+from hex_ai.game.numbers import wholes
 from hex_ai.game.positions import Positions
 from hex_ai.inference.global_collector import GlobalPositionCollector
 from hex_ai.inference.move_choice import (
@@ -97,10 +98,10 @@ def check_widths(widths: Sequence[int]) -> tuple[int, ...]:
     Raises:
       SettingError: otherwise, or if one game would have more than 100,000 leaves.
     """
-    widths = tuple(widths)
+    widths = wholes("search widths", widths)
     if not 1 <= len(widths) <= MAX_DEPTH:
         raise SettingError(f"search widths {widths} have {len(widths)} levels, want 1 to 6")
-    if any(not isinstance(width, int) or width < 1 for width in widths):
+    if any(width < 1 for width in widths):
         raise SettingError(f"search widths {widths} are not all whole numbers from 1 on")
     if math.prod(widths) > MAX_LEAVES:
         raise SettingError(f"search widths {widths} make more than {MAX_LEAVES} leaves a move")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hex_ai.errors import CollectorError, SettingError
+from hex_ai.game.numbers import real, whole
 from hex_ai.game.positions import Positions
 from hex_ai.inference.position_collector import (
     Collector,
@@ -48,6 +49,8 @@ class GlobalPositionCollector(Collector):
     def __init__(
         self, model: Evaluator, batch_size: int = 1024, max_batch_delay_ms: float = 0.0
     ) -> None:
+        batch_size = whole("batch_size", batch_size)
+        max_batch_delay_ms = real("max_batch_delay_ms", max_batch_delay_ms)
         if batch_size < 1:
             raise SettingError(f"batch_size {batch_size} is not positive")
         if not max_batch_delay_ms >= 0:

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import re
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import settle, wholes
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,8 @@ NUMERICS_RULE = (
 # default number of games in flight, so that a level of their trees needs no padding.
 DEFAULT_SHAPES = {"cpu": (16, 32, 64, 128), "cuda": (256, 512, 1024, 2048, 4096, 8192)}
 
+_DEVICE = re.compile(r"cpu|cuda(?::(0|[1-9][0-9]{0,2}))?")
+
 RUNTIMES = ("eager", "graph", "compiled")
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -35,7 +39,7 @@ class InferencePlan:
     """How networks are run. Frozen when a run starts and written to its `run.json`.
 
     Attributes:
-      device: `cpu` or `cuda`.
+      device: `cpu`, `cuda`, or one of several GPUs, such as `cuda:1`; its number decides no bits.
       runtime: `eager`; `graph`, on CUDA only: a recording of the eager kernels, for each shape, is
         replayed; or `compiled` (`torch.compile`), on CUDA recorded too.
       precision: `float32` or `bfloat16`, of the network's arithmetic; answers are float32.
@@ -58,17 +62,24 @@ class InferencePlan:
     def __post_init__(self) -> None:
         if self.runtime not in RUNTIMES:
             raise SettingError(f"runtime {self.runtime!r} is not one of {', '.join(RUNTIMES)}")
-        if self.runtime == "graph" and self.device != "cuda":
+        if self.runtime == "graph" and self.kind != "cuda":
             raise SettingError(f"runtime 'graph' is for cuda, not for {self.device}")
         if self.precision not in PRECISIONS:
             raise SettingError(f"precision {self.precision!r} is not one of {list(PRECISIONS)}")
-        if self.device not in ("cpu", "cuda"):
-            raise SettingError(f"device {self.device!r} is not one of cpu, cuda")
+        if not _DEVICE.fullmatch(self.device):
+            raise SettingError(f"device {self.device!r} is not one of cpu, cuda, cuda:1 and so on")
+        object.__setattr__(self, "shapes", wholes("batch shapes", self.shapes))
+        settle(self, ("threads",))
         for count in (*self.shapes, self.threads):
-            if type(count) is not int or count < 1:
+            if count < 1:
                 raise SettingError(f"{count!r} is not a number of rows or threads")
         if not self.shapes or list(self.shapes) != sorted(set(self.shapes)):
             raise SettingError(f"batch shapes {self.shapes} are not ascending")
+
+    @property
+    def kind(self) -> str:
+        """The kind of device, `cpu` or `cuda`."""
+        return self.device.partition(":")[0]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -79,9 +90,13 @@ class InferencePlan:
         """The same plan with other batch shapes."""
         return replace(self, shapes=shapes)
 
+    def on(self, device: torch.device) -> "InferencePlan":
+        """The same plan on another device of its kind."""
+        return replace(self, device=str(device))
+
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists."""
-        return asdict(self) | {"shapes": list(self.shapes)}
+        """Plain numbers, strings and lists; of the device its kind, for any other of it will do."""
+        return asdict(self) | {"shapes": list(self.shapes), "device": self.kind}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "InferencePlan":
@@ -118,19 +133,24 @@ def fix_numerics() -> None:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device meant by `auto` (cuda, else cpu), `cpu` or `cuda`.
+    """The device meant by `auto` (cuda, else cpu), `cpu`, `cuda`, or `cuda:1` for the second GPU.
 
     Apple's `mps` is refused: scores are float64, which it does not have.
 
     Raises:
       SettingError: unknown, or not on this machine.
     """
+    name = str(name)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name not in ("cpu", "cuda"):
-        raise SettingError(f"device {name!r} is not one of auto, cpu, cuda")
-    if name == "cuda" and not torch.cuda.is_available():
+    match = _DEVICE.fullmatch(name)
+    if match is None:
+        raise SettingError(f"device {name!r} is not one of auto, cpu, cuda, cuda:1 and so on")
+    if name != "cpu" and not torch.cuda.is_available():
         raise SettingError(f"device {name!r} is not available on this machine")
+    if match[1] and int(match[1]) >= (count := torch.cuda.device_count()):
+        there = f"has {count} GPUs, numbered from 0" if count > 1 else "has one GPU, cuda:0"
+        raise SettingError(f"device {name!r} is not available: this machine {there}")
     return torch.device(name)
 
 
@@ -155,7 +175,7 @@ def default_plan(
     if precision == "auto":
         precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
     return InferencePlan(
-        device.type, runtime, precision, DEFAULT_SHAPES[device.type], torch.get_num_threads()
+        str(device), runtime, precision, DEFAULT_SHAPES[device.type], torch.get_num_threads()
     )
 
 

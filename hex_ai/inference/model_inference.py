@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from hex_ai.errors import NetworkError, SettingError, ShapeError
+from hex_ai.errors import InvalidEvaluationError, NetworkError, SettingError, ShapeError
+from hex_ai.game.numbers import whole
 from hex_ai.game.positions import Positions
 from hex_ai.inference.evaluation_cache import EvaluationCache, Oriented, first_equals, orient
 from hex_ai.inference.inference_plan import (
@@ -35,7 +36,14 @@ from hex_ai.inference.inference_plan import (
 from hex_ai.inference.inference_stats import InferenceStats
 from hex_ai.inference.probe import probe_positions
 from hex_ai.inference.runtimes import forward_of, out_of_memory
-from hex_ai.network.architecture import for_inference, in_precision
+from hex_ai.network.architecture import (
+    for_inference,
+    in_precision,
+    sees_colours,
+    uncompiled,
+    with_colours,
+)
+from hex_ai.network.torch_state import undisturbed
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +66,7 @@ class ModelInference:
     Not safe for use by several threads at once; `GlobalPositionCollector` is the way to share it.
     """
 
+    @undisturbed()
     def __init__(
         self,
         network: nn.Module,
@@ -66,6 +75,7 @@ class ModelInference:
         cache_size: int = DEFAULT_CACHE_SIZE,
         deduplicate: bool = True,
     ) -> None:
+        cache_size = whole("cache size", cache_size)
         if cache_size < 0:
             raise SettingError(f"cache size {cache_size} is negative")
         if plan is not None and plan.orientation != ORIENTATION_RULE:
@@ -80,10 +90,13 @@ class ModelInference:
         self._sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.reset_stats()
         fix_numerics()
+        network = uncompiled(network)
+        self._sees_colours = sees_colours(network)
         network = in_precision(for_inference(network).to(self.device), self.plan.dtype)
         self._network = convert_conv2d_weight_memory_format(network, torch.channels_last)
         self._forward = forward_of(self._network, self.plan.runtime)
 
+    @undisturbed()
     def prepare(self, size: int) -> InferencePlan:
         """Runs every shape of the plan once for boards of `size`, and freezes the plan.
 
@@ -106,7 +119,7 @@ class ModelInference:
 
     def _compare_shapes(self, size: int) -> None:
         shapes = self.plan.shapes
-        probe = orient(probe_positions(max(64, shapes[-1]), size, self.device)).planes
+        probe = self._orient(probe_positions(max(64, shapes[-1]), size, self.device)).planes
         answers = [self._evaluate(probe, (shape,)) for shape in shapes]
         self.check()
         if self.plan.shapes != shapes:  # there was no memory for all of them
@@ -118,7 +131,7 @@ class ModelInference:
             log.warning("batch shapes %s disagree in the last bit: keeping %s", shapes, kept)
             self.plan = self.plan.with_shapes(kept)
 
-    @torch.no_grad()
+    @undisturbed()
     def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:
         """Evaluates positions of one size.
 
@@ -137,7 +150,7 @@ class ModelInference:
         """
         if len(positions) == 0:
             raise ShapeError("a batch of no positions cannot be evaluated")
-        asked, finished = orient(positions), positions.finished
+        asked, finished = self._orient(positions), positions.finished
         owners, distinct = self._owners(asked, ~finished)
         known, logits, values = self._recall(asked)
         missing = distinct & ~known
@@ -183,6 +196,7 @@ class ModelInference:
             network_seconds=self._network_seconds,
         )
 
+    @undisturbed()
     def reset_stats(self) -> None:
         """Counts from 0 again."""
         # Requests, then how many of them are no duplicates, then how many of those are not cached.
@@ -194,9 +208,14 @@ class ModelInference:
         """Counts and rates since the start; see `InferenceStats`. Reads from the device."""
         return self.stats.summary()
 
-    @torch.no_grad()
+    def planes(self, positions: Positions) -> Tensor:
+        """What the network sees of positions, not rotated, in the plan's precision."""
+        planes = positions.planes(self.plan.dtype)
+        return with_colours(planes, positions.blue_to_move) if self._sees_colours else planes
+
+    @undisturbed()
     def rows_per_second(self, planes: Tensor, seconds: float) -> float:
-        """Speed of the bare forward on `planes` (`[B, 2, N + 2, N + 2]`, the plan's precision).
+        """Speed of the bare forward on what `planes` gives.
 
         Calls it twice to warm up, then for about `seconds`; nothing is counted in the statistics.
         """
@@ -217,9 +236,12 @@ class ModelInference:
         """Waits until at most `most` of the calls `ahead`, and of the one just made, are undone."""
         if self.device.type == "cuda":
             ahead.append(torch.cuda.Event())  # type: ignore[no-untyped-call]
-            ahead[-1].record()
+            ahead[-1].record(torch.cuda.current_stream(self.device))
             while len(ahead) > most:
                 ahead.popleft().synchronize()
+
+    def _orient(self, positions: Positions) -> Oriented:
+        return orient(positions, self._sees_colours)
 
     def _owners(self, asked: Oriented, unfinished: Tensor) -> tuple[Tensor | slice, Tensor]:
         """For each row the row that answers it, int64 `[B]` or all by themselves; and which rows
@@ -235,7 +257,8 @@ class ModelInference:
         rows, moves = len(asked.keys), (asked.planes.shape[-1] - 2) ** 2
         if not self._cache_size:
             logits, values = (
-                torch.zeros(rows, *shape, device=self.device) for shape in ((moves,), ())
+                torch.zeros(rows, *shape, dtype=torch.float32, device=self.device)
+                for shape in ((moves,), ())
             )
             return values > 0, logits, values
         if self._cache is None or self._cache.moves != moves:  # a change of size starts a new one
@@ -258,16 +281,18 @@ class ModelInference:
 
     def _require_sound(self, sound: bool) -> None:
         if not sound:
-            raise NetworkError("the network gave a policy that is not finite or a value outside ±1")
+            raise InvalidEvaluationError(
+                "the network gave a policy that is not finite or a value outside ±1"
+            )
 
-    @torch.no_grad()
     def _evaluate(self, planes: Tensor, shapes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Runs the network on oriented planes, in padded batches of the given shapes."""
         started, start = time.perf_counter(), 0
         if torch.get_num_threads() != self.plan.threads:  # each thread has a number of its own
             torch.set_num_threads(self.plan.threads)
-        logits = torch.empty(len(planes), (planes.shape[-1] - 2) ** 2, device=self.device)
-        values = torch.empty(len(planes), device=self.device)
+        rows_and_moves = len(planes), (planes.shape[-1] - 2) ** 2
+        logits = torch.empty(rows_and_moves, dtype=torch.float32, device=self.device)
+        values = torch.empty(len(planes), dtype=torch.float32, device=self.device)
         while start < len(planes):
             shape = _next_shape(len(planes) - start, shapes)
             rows = slice(start, start + shape)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import whole
 from hex_ai.game.positions import Positions
 
 Callback = Callable[[Tensor], None]
@@ -108,18 +109,19 @@ class PositionCollector(Collector):
     """
 
     def __init__(self, model: Evaluator, max_batch: int | None = None) -> None:
-        if max_batch is not None and max_batch < 1:
+        self._max_batch = None if max_batch is None else whole("max_batch", max_batch)
+        if self._max_batch is not None and self._max_batch < 1:
             raise SettingError(f"max_batch {max_batch} is not positive")
         super().__init__(model)
-        self._max_batch = max_batch
 
     def evaluate(self, positions: Positions) -> Evaluation:
         """Evaluates one batch, see `Collector`."""
         if self._max_batch is None:
             return self._model.batch_infer(positions)
         unfinished = (~positions.finished).nonzero()[:, 0]
-        logits = torch.zeros(len(positions), positions.moves, device=positions.device)
-        values = torch.full((len(positions),), -1.0, device=positions.device)
+        count, place = len(positions), positions.device
+        logits = torch.zeros(count, positions.moves, dtype=torch.float32, device=place)
+        values = torch.full((count,), -1.0, dtype=torch.float32, device=place)
         for rows in torch.split(unfinished, self._max_batch):
             if len(rows):
                 logits[rows], values[rows] = self._model.batch_infer(positions[rows])

@@ -65,6 +65,10 @@ class _GraphRecorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, forward: Forward, batch: Tensor) -> Replay:
+        with torch.cuda.device(batch.device):
+            return self._recorded(forward, batch)
+
+    def _recorded(self, forward: Forward, batch: Tensor) -> Replay:
         ours, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(ours)
         with torch.cuda.stream(side):

@@ -70,7 +70,7 @@ def tune(
 
     def prepared(runtime: str, precision: str, shapes: Sequence[int]) -> ModelInference:
         threads = torch.get_num_threads()
-        plan = InferencePlan(device.type, runtime, precision, tuple(shapes), threads)
+        plan = InferencePlan(str(device), runtime, precision, tuple(shapes), threads)
         inference = ModelInference(copy.deepcopy(network), plan)
         inference.prepare(board_size)
         return inference
@@ -98,7 +98,7 @@ def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> I
     place = resolve_device(device)
     plan = remembered_plan(network, place)
     if plan and runtime in ("auto", plan.runtime) and precision in ("auto", plan.precision):
-        return plan
+        return plan.on(place)
     return default_plan(place, runtime, precision)
 
 
@@ -139,7 +139,7 @@ def remembered_plan(network: nn.Module, device: torch.device) -> InferencePlan |
 
 def _rates(inference: ModelInference, board_size: int, seconds: float) -> Rates:
     rates, sizes = {}, SIZES[inference.device.type]
-    planes = probe_positions(sizes[-1], board_size, inference.device).planes(inference.plan.dtype)
+    planes = inference.planes(probe_positions(sizes[-1], board_size, inference.device))
     for size in sizes:
         try:
             rates[size] = inference.rows_per_second(planes[:size], seconds)

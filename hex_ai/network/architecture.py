@@ -8,6 +8,10 @@ planes to a policy and a value:
     values         floating point `[B]` in [-1, 1], the mover's view
 
 and is made from a frozen dataclass of plain numbers, its config.
+
+What a network says of a position should not depend on the colour of the mover. One that was trained
+on boards as they lie may say `sees_colours = True` and then gets a third plane, all 1 where Blue is
+to move. Its evaluations are kept apart by that.
 """
 
 import importlib.util
@@ -21,9 +25,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from hex_ai.errors import SettingError
+from hex_ai.network.torch_state import float32_made
 
 ConfigClass = type[Any]
 Module = Callable[[Any], nn.Module]
@@ -47,13 +53,23 @@ class Architecture:
         if set(config) - known:
             raise SettingError(f"{self.name} has no setting {sorted(set(config) - known)[0]!r}")
         try:
-            return self.build(self.config_class(**config))
+            with float32_made():
+                return self.build(self.config_class(**config))
         except TypeError as error:
             raise SettingError(f"settings of {self.name}: {error}") from error
+
+    def completed(self, config: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
+        """The settings and notes of a file, by `completed` of the config class if it has that: it
+        says what a file means that was written before one of the settings was there."""
+        complete = getattr(self.config_class, "completed", None)
+        return config if complete is None else cast(dict[str, Any], complete(config, training))
 
 
 # Metadata of a config's field that older checkpoints do not name.
 ADDED_LATER = {"added_later": True}
+
+# What holds a network as its only part, `module`. Whatever `torch.compile` gives holds `_orig_mod`.
+_HOLDERS = (AveragedModel, nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 # The group of entry points by which installed packages register architectures.
 ENTRY_POINTS = "hex_ai.architectures"
@@ -85,8 +101,13 @@ def architecture(name: str) -> Architecture:
     if name not in _ARCHITECTURES:
         _load_entry_points()
     if name not in _ARCHITECTURES:
-        raise SettingError(f"no architecture {name!r}; known: {', '.join(sorted(_ARCHITECTURES))}")
+        raise SettingError(f"no architecture {name!r}; known: {', '.join(known_architectures())}")
     return _ARCHITECTURES[name]
+
+
+def known_architectures() -> list[str]:
+    """The names registered so far, in alphabetical order."""
+    return sorted(_ARCHITECTURES)
 
 
 def load_architecture_module(path: str | os.PathLike[str]) -> None:
@@ -124,12 +145,38 @@ def _failure_named(what: str) -> Iterator[None]:
         raise SettingError(f"{what}: {type(error).__name__}: {reason}") from error
 
 
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network itself, where `torch.compile`, a running average or a parallel one holds it."""
+    while True:
+        held = network._modules.get("_orig_mod")
+        if held is None and isinstance(network, _HOLDERS):
+            held = network.module
+        if held is None:
+            return network
+        network = held
+
+
+def uncompiled(network: nn.Module) -> nn.Module:
+    """The network itself, whose parts are compiled no more; changes it in place.
+
+    How a network is run is the inference plan's to say.
+    """
+    network = unwrapped(network)
+    for module in list(network.modules()):
+        for name, part in module.named_children():
+            module._modules[name] = unwrapped(part)
+        if module._compiled_call_impl is not None:
+            module._compiled_call_impl = None
+    return network
+
+
 def architecture_of(network: nn.Module) -> Architecture:
-    """The architecture whose class this network is.
+    """The architecture whose class this network is, wrapped or not.
 
     Raises:
       SettingError: its class was never registered.
     """
+    network = unwrapped(network)
     for candidate in _ARCHITECTURES.values():
         if type(network) is candidate.build:
             return candidate
@@ -142,10 +189,21 @@ def config_of(network: nn.Module) -> dict[str, Any]:
     A field with the metadata `ADDED_LATER` is left out where it has its default: networks from
     before it was there keep their digests.
     """
-    config = cast(Any, network.config)
+    config = cast(Any, unwrapped(network).config)
     early = {f.name: f.default for f in fields(config) if f.metadata == ADDED_LATER}
     named = asdict(config)
     return {k: value for k, value in named.items() if k not in early or value != early[k]}
+
+
+def sees_colours(network: nn.Module) -> bool:
+    """Whether a network wants the plane that says who is to move."""
+    return bool(getattr(network, "sees_colours", False))
+
+
+def with_colours(planes: Tensor, blue_to_move: Tensor) -> Tensor:
+    """Planes `[B, 2, N + 2, N + 2]` and a third one, all 1 where `blue_to_move` (bool `[B]`)."""
+    blue = blue_to_move[:, None, None, None].to(planes.dtype)
+    return torch.cat((planes, blue.expand(-1, 1, *planes.shape[2:])), 1)
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -24,7 +24,10 @@ import hex_ai.network.resnet
 import hex_ai.network.resnet18  # noqa: F401  (known by name once imported)
 from hex_ai.atomic_files import atomic_file
 from hex_ai.errors import CheckpointError, SettingError
-from hex_ai.network.architecture import architecture, architecture_of, config_of
+from hex_ai.network.architecture import architecture, architecture_of, config_of, unwrapped
+from hex_ai.network.import_weights import told_content
+from hex_ai.network.told_weights import told_tensors
+from hex_ai.network.torch_state import undisturbed
 from hex_ai.network.weight_files import (
     LIMIT,
     Source,
@@ -126,6 +129,7 @@ def require_checkpoint_path(path: StrPath) -> None:
         raise CheckpointError(f"{os.fspath(path)}: there is no folder {Path(path).parent}")
 
 
+@undisturbed(gradients=True)
 def load_checkpoint(path: StrPath) -> Checkpoint:
     """Reads a checkpoint of either format, whatever its name, without running anything in it.
 
@@ -147,9 +151,8 @@ def load_checkpoint(path: StrPath) -> Checkpoint:
         elif start[_LENGTH_BYTES:].startswith(b"{") and not source.is_packed:
             read = _read_safetensors
         else:
-            hint = ": `hex-ai import` reads files of torch.save"
             torch_made = start.startswith((b"PK\x03\x04", b"\x80"))
-            raise CheckpointError(f"is not a checkpoint{hint if torch_made else ''}")
+            raise CheckpointError(f"is not a checkpoint{_hint(path) if torch_made else ''}")
         try:
             return _checked(*read(source))
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -167,6 +170,15 @@ def network_digest(network: nn.Module) -> str:
     return _digest(name, config, _state(network))
 
 
+def _hint(path: StrPath) -> str:
+    """What to do with a file of `torch.save`, and what is in it."""
+    try:
+        return f": `hex-ai import` reads files of torch.save; this one {told_content(path)}"
+    except CheckpointError as error:
+        reason = str(error).removeprefix(f"{os.fspath(path)!r}: ")
+        return f": `hex-ai import` reads files of torch.save, but this one {reason}"
+
+
 # Architecture, config, training notes, tensors and checksum, as a file has them.
 Contents = tuple[str, dict[str, Any], dict[str, Any], dict[str, Tensor], str]
 
@@ -181,6 +193,7 @@ def _checked(
     if _digest(name, config, state, training) != checksum:
         raise CheckpointError("is damaged: its SHA-256 is another")
     require_finite(state)
+    config = architecture(name).completed(config, training)
     network = _untrained(name, config, "cpu")
     network.load_state_dict(state)
     return Checkpoint(network.eval(), name, config, training, _digest(name, config, state))
@@ -195,7 +208,8 @@ def _read_safetensors(source: Source) -> Contents:
     end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], "little")
     about = json.loads(data[_LENGTH_BYTES:end]).get("__metadata__") or {}
     if about.get("format") != FORMAT:
-        raise CheckpointError(f"holds tensors, but no {FORMAT}")
+        told = f": it {told_tensors(state)}" if state else ""
+        raise CheckpointError(f"holds tensors, but no {FORMAT}{told}")
     if about.get("version") != VERSION:
         version = about.get("version")
         raise CheckpointError(f"is of version {version!r}; this hex_ai reads {VERSION!r}")
@@ -244,7 +258,8 @@ def _dict(value: Any) -> dict[str, Any]:
 def _state(network: nn.Module) -> dict[str, Tensor]:
     """The network's tensors on the CPU, none sharing memory with another."""
     state = {}
-    for name, tensor in network.state_dict().items():
+    for name, tensor in unwrapped(network).state_dict().items():
+        name = name.replace("_orig_mod.", "")  # a part of it may be compiled
         if not isinstance(tensor, Tensor) or tensor.dtype not in _DTYPES.values():
             raise SettingError(f"a checkpoint has no room for {name!r}")
         state[name] = tensor.detach().to("cpu", copy=True).contiguous()

@@ -21,23 +21,27 @@ import hex_ai.network.resnet
 import hex_ai.network.resnet18  # noqa: F401  (known by name once imported)
 from hex_ai.errors import CheckpointError
 from hex_ai.network.architecture import architecture
+from hex_ai.network.told_weights import told, told_tensors
+from hex_ai.network.torch_state import undisturbed
 from hex_ai.network.weight_files import (
     LIMIT,
     PIECE,
     StrPath,
+    named,
     open_source,
     require_finite,
     require_fit,
     specs,
 )
+from hex_ai.network.weight_names import State, with_our_names
 
-State = dict[str, Tensor]
-
-# Where training programs keep the state dict, next to their optimizer and notes.
-_STATE_KEYS = ("model_state_dict", "state_dict", "model_state", "model", "network", "net")
-_NESTING = 3
-# What torch.nn.DataParallel and torch.compile put in front of every name.
-_WRAPPERS = ("module.", "_orig_mod.")
+# Where training programs keep the state dict, next to their optimizer and notes; running averages
+# of the weights, which some keep besides, come last.
+_STATE_KEYS = (
+    *("model_state_dict", "state_dict", "model_state", "model", "network", "net", "module"),
+    *("ema_state_dict", "model_ema", "ema_model", "ema", "averaged_model"),
+)
+_NESTING = 4
 
 # A damaged file can fail anywhere in torch's reader, with whatever error it leads to there.
 _READER_ERRORS = (
@@ -63,36 +67,68 @@ _STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 ]
 
 
+@undisturbed(gradients=True)
 def import_weights(path: StrPath, architecture_name: str) -> nn.Module:
     """A network of this architecture, in evaluation mode, with the weights of a `torch.save` file.
 
     Args:
-      path: gzip-ed or not; a state dict, or a dict that has one under a usual name.
+      path: gzip-ed or not; a state dict, or a dict that has one under a usual name. What stands in
+        front of all names is taken off, see `hex_ai.network.weight_names`.
       architecture_name: a known architecture; it is made with its default settings.
 
     Raises:
       SettingError: no such architecture.
       CheckpointError: a file that cannot be read, holds more than weights, or whose weights are not
-        all of the architecture's and no others; the message names the path and the reason.
+        all of the architecture's and no others; the message names the path and the reason, and what
+        the file holds.
     """
     network = architecture(architecture_name).network({})
-    wanted = network.state_dict()
+    content = _content(path)
+    with named(path):
+        given = _state_in(content)
+        if not given:
+            raise CheckpointError(f"holds no weights: it {told(content)}")
+        found = with_our_names(given, network.state_dict(), getattr(network, "other_names", {}))
+        try:
+            state = _state_for(network, found)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; it {told_tensors(given)}") from error
+        require_finite(state)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def told_content(path: StrPath) -> str:
+    """What a file of `torch.save` holds, in a few words that go on after its name.
+
+    Raises:
+      CheckpointError: a file that cannot be read, or holds more than weights.
+    """
+    content = _content(path)
+    given = _state_in(content)
+    return told_tensors(given) if given else told(content)
+
+
+def _content(path: StrPath) -> Any:
     with open_source(path) as source:
         while piece := source.start(PIECE):
             source.take(len(piece))  # A bomb is found here, before any of it is kept.
     with open_source(path) as source:
-        given = _without_wrappers(_state_in(_unpickled(source.rest())))
-        if not given:
-            raise CheckpointError(f"holds no weights, neither on top nor in {_STATE_KEYS}")
-        for theirs, ours in getattr(network, "other_names", {}).items():
-            given = _renamed(given, theirs, ours)
-        state = {name: _like(wanted.get(name), name, given[name]) for name in given}
-        # Older versions of torch did not count the batches of a norm.
-        state = {name: wanted[name] for name in wanted if name.endswith("_tracked")} | state
-        require_fit(specs(state), specs(wanted))
-        require_finite(state)
-    network.load_state_dict(state)
-    return network.eval()
+        return _unpickled(source.rest())
+
+
+def _state_for(network: nn.Module, found: State) -> State:
+    """What `network` loads, made from tensors under its names.
+
+    Raises:
+      CheckpointError: they are not its weights.
+    """
+    wanted = network.state_dict()
+    state = {name: _like(wanted.get(name), name, found[name]) for name in found}
+    # Older versions of torch did not count the batches of a norm.
+    state = {name: wanted[name] for name in wanted if name.endswith("_tracked")} | state
+    require_fit(specs(state), specs(wanted))
+    return state
 
 
 def _unpickled(data: bytearray) -> Any:
@@ -108,6 +144,8 @@ def _unpickled(data: bytearray) -> Any:
     except _READER_ERRORS as error:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         reason = "is not a file of torch.save, or is damaged"
+        if data[8:9] == b"{":
+            reason = "is a file of safetensors, not of torch.save"
         if foreign:
             reason = f"holds {foreign[1]!r}, which is more than weights; nothing of it was run"
         raise CheckpointError(reason) from error
@@ -127,23 +165,6 @@ def _state_in(content: Any, depth: int = _NESTING) -> State:
         for name, value in items.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }
-
-
-def _without_wrappers(state: State) -> State:
-    for wrapper in _WRAPPERS:
-        if state and all(name.startswith(wrapper) for name in state):
-            return _without_wrappers({name[len(wrapper) :]: state[name] for name in state})
-    return state
-
-
-def _renamed(state: State, theirs: str, ours: str) -> State:
-    renamed: State = {}
-    for name, tensor in state.items():
-        new = re.sub(theirs, ours, name)
-        if new in renamed:
-            raise CheckpointError(f"holds the tensor {new!r} under two names")
-        renamed[new] = tensor
-    return renamed
 
 
 def _like(wanted: Tensor | None, name: str, tensor: Tensor) -> Tensor:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import flag, settle
 from hex_ai.network.architecture import ADDED_LATER, register_architecture
 from hex_ai.network.paths import ShortestPaths
+from hex_ai.network.torch_state import float32_made
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,12 @@ class NetworkConfig:
     paths: int = field(default=0, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
+        settle(self, ("channels", "blocks", "paths"))
         for name, low, high in (("channels", 8, 1024), ("blocks", 1, 100), ("paths", 0, 64)):
             value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
+            if not low <= value <= high:
                 raise SettingError(f"{name} {value!r} is not a whole number from {low} to {high}")
-        if type(self.hexagonal) is not bool:
-            raise SettingError(f"hexagonal {self.hexagonal!r} is not true or false")
+        object.__setattr__(self, "hexagonal", flag("hexagonal", self.hexagonal))
 
 
 class HexConv2d(nn.Conv2d):
@@ -137,6 +139,7 @@ class HexNetwork(nn.Module):
 
     heads = ("policy_logit", "value")
 
+    @float32_made()
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import whole
 from hex_ai.game.positions import Positions
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Collector
@@ -55,6 +56,7 @@ LEVELS = (
 
 def level(number: int) -> PlayLevel:
     """The level of this number, counted from 1. Raises `SettingError` if there is none."""
+    number = whole("level", number)
     if not 1 <= number <= len(LEVELS):
         raise SettingError(f"level {number} is outside 1 to {len(LEVELS)}")
     return LEVELS[number - 1]

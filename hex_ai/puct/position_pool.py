@@ -7,9 +7,7 @@ from hex_ai.game.positions import Positions
 
 
 class PositionPool:
-    """Up to `capacity` canonical positions of one size; memory grows as it is needed.
-
-    Who is Blue is not kept: nothing that a search asks depends on it.
+    """Up to `capacity` positions of one size; memory grows as it is needed.
 
     Attributes:
       room: rows that can still be taken.
@@ -35,11 +33,12 @@ class PositionPool:
         self._grow(self._used)
         where = self._index(rows)
         self._kept.labels[where] = positions.labels
+        self._kept.blue_to_move[where] = positions.blue_to_move
         self._kept.finished[where] = positions.finished
         return rows
 
     def read(self, rows: list[int]) -> Positions:
-        """The positions of these rows, Red to move."""
+        """The positions of these rows."""
         return self._kept[self._index(rows)]
 
     def drop(self, rows: list[int]) -> None:

@@ -25,10 +25,12 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
+from hex_ai.game.numbers import real, settle, whole
 from hex_ai.game.positions import Positions
 from hex_ai.game.threats import resolve
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Collector
+from hex_ai.network.torch_state import undisturbed
 from hex_ai.puct.cell_sets import Frame, as_integers
 from hex_ai.puct.position_pool import PositionPool
 from hex_ai.puct.tree import WON, Descent, Node, PuctTree, expected_line
@@ -55,6 +57,7 @@ class PuctSettings:
     max_nodes: int = 200_000
 
     def __post_init__(self) -> None:
+        settle(self, ("leaves", "max_nodes"))
         if self.leaves < 1 or self.max_nodes < 1:
             raise SettingError(f"{self.leaves} leaves and {self.max_nodes} nodes are not positive")
 
@@ -102,6 +105,7 @@ class PuctSearch:
       ShapeError: no position, or a finished root.
     """
 
+    @undisturbed()
     def __init__(
         self,
         positions: Positions,
@@ -122,6 +126,7 @@ class PuctSearch:
         self._seconds_a_leaf = 0.0
         self.trees = [PuctTree(stones) for stones in _stones(positions)]
 
+    @undisturbed()
     def search(self, *, evaluations: int | None = None, seconds: float | None = None) -> PuctResult:
         """Searches until the budget is used up or every root is proven.
 
@@ -134,6 +139,8 @@ class PuctSearch:
           SettingError: no budget, or one that is not positive.
           ShapeError: a finished root.
         """
+        evaluations = None if evaluations is None else whole("evaluations", evaluations)
+        seconds = None if seconds is None else real("seconds", seconds)
         _require_budget(evaluations, seconds)
         self._require_unfinished()
         started = self._clock()
@@ -145,6 +152,7 @@ class PuctSearch:
         self._go_on(sys.maxsize if evaluations is None else evaluations, deadline)
         return self._result()
 
+    @undisturbed()
     def advance(self, moves: Tensor) -> None:
         """Plays a move in every game, int64 `[G]`; the trees below are kept.
 
@@ -313,7 +321,8 @@ def _descents(tree: PuctTree, wanted: int) -> list[Descent]:
 def _shares(logits: Tensor, legal: Tensor) -> tuple[Tensor, Tensor]:
     """The policy `[B, A]`, largest share first, and the cells in that order; illegal ones last."""
     policy = log_priors(logits, legal).exp()
-    mixed = (1 - UNIFORM_SHARE) * policy + UNIFORM_SHARE * legal / legal.sum(1, keepdim=True)
+    even = UNIFORM_SHARE * legal.float() / legal.sum(1, keepdim=True)
+    mixed = (1 - UNIFORM_SHARE) * policy + even
     return mixed.sort(dim=1, descending=True, stable=True)
 
 

@@ -20,6 +20,7 @@ from hex_ai.inference.move_choice import choose_candidates, fairest_move, log_pr
 from hex_ai.inference.position_collector import Collector
 from hex_ai.inference.runtimes import out_of_memory
 from hex_ai.keyed_random import Stream, gumbel_noise, uniform_noise
+from hex_ai.network.torch_state import undisturbed
 from hex_ai.selfplay.game_log import GameLog, to_device
 from hex_ai.selfplay.openings import (
     random_cells,
@@ -62,6 +63,7 @@ class GameBatch:
       SettingError: not enough memory.
     """
 
+    @undisturbed()
     def __init__(
         self,
         settings: SelfPlaySettings,
@@ -110,14 +112,15 @@ class GameBatch:
             self._watcher.stepped(self)
             yield games
 
-    @torch.no_grad()
+    @undisturbed()
     def step(self) -> list[GameRecord]:
         """Moves once in every game; returns the games that ended with it.
 
         At the second ply under the pie rule a step first only decides whether Blue swaps, at
         temperature 0; where Blue does not, the move comes with the next step.
         """
-        moves, values = torch.zeros_like(self._plies), torch.zeros(len(self), device=self.device)
+        moves = torch.zeros_like(self._plies)
+        values = torch.zeros(len(self), dtype=torch.float32, device=self.device)
         searched, others = self._split()
         if len(searched):
             temperature, value_weight = self._temperatures(searched)

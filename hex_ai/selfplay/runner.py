@@ -9,6 +9,7 @@ from contextlib import suppress
 import torch
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import real, whole
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.global_collector import GlobalPositionCollector
 from hex_ai.inference.position_collector import Collector, Evaluator, PositionCollector
@@ -69,9 +70,12 @@ class Runner:
         network: str = "",
     ) -> None:
         counts = {"games in flight": games_in_flight, "workers": workers, "batch size": batch_size}
+        counts = {name: whole(name, count) for name, count in counts.items()}
         for name, count in counts.items():
             if not 1 <= count <= _MOST[name]:
                 raise SettingError(f"{name} {count} is outside 1 to {_MOST[name]}")
+        games_in_flight, workers, batch_size = counts.values()
+        max_batch_delay_ms = real("batch delay", max_batch_delay_ms)
         if not max_batch_delay_ms >= 0:
             raise SettingError(f"batch delay of {max_batch_delay_ms} ms is not a number from 0 on")
         if not batched and workers > 1:

@@ -11,7 +11,6 @@ import copy
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,15 @@ from torch import nn
 
 from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
+from hex_ai.game.numbers import whole
 from hex_ai.game.records import SCHEMA_VERSION, GameRecord
 from hex_ai.inference.inference_plan import InferencePlan, resolve_device
 from hex_ai.inference.inference_stats import ratio
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.tuning import plan_for
-from hex_ai.network.architecture import architecture_of, config_of
+from hex_ai.network.architecture import architecture_of, config_of, unwrapped
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
+from hex_ai.network.torch_state import undisturbed
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.shard_writer import ShardWriter
@@ -50,7 +51,7 @@ class SelfPlayEngine:
 
     Args:
       model_path: checkpoint to play with; by default the one that comes with the package.
-      model: a network to play with instead; it is copied.
+      model: a network to play with instead, compiled or not; it is copied.
       use_batched_inference: false asks the network about one position at a time, in batches of 1
         and without a cache: the baseline to compare with.
       games_in_flight: games that share batches; by default `DEFAULT_GAMES_IN_FLIGHT`.
@@ -58,7 +59,7 @@ class SelfPlayEngine:
       batch_size, max_batch_delay_ms: when the shared collector of several workers starts a batch.
       cache_size: evaluations remembered, 0 for none.
       deduplicate: answer equal positions of a batch once.
-      device: `auto` (cuda, else cpu), `cpu` or `cuda`.
+      device: `auto` (cuda, else cpu), `cpu`, `cuda`, or `cuda:1` for the second GPU.
       precision: `auto`, `float32` or `bfloat16`.
       runtime: `auto`, `eager`, `graph` (CUDA only) or `compiled`.
       plan: an inference plan to use instead of what device, precision and runtime ask for.
@@ -78,6 +79,7 @@ class SelfPlayEngine:
       StoreError: the run in `output_dir` cannot be resumed.
     """
 
+    @undisturbed()
     def __init__(
         self,
         model_path: str | Path | None = None,
@@ -99,7 +101,7 @@ class SelfPlayEngine:
         **settings: Any,
     ) -> None:
         self.settings = _settings(settings)
-        network = copy.deepcopy(model) if model is not None else _load(model_path)
+        network = copy.deepcopy(unwrapped(model)) if model is not None else _load(model_path)
         self.network = _description(network)
         self.output_dir = Path(output_dir) if output_dir is not None else None
         self._resume = resume
@@ -109,7 +111,7 @@ class SelfPlayEngine:
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
-            games_in_flight = DEFAULT_GAMES_IN_FLIGHT[plan.device]
+            games_in_flight = DEFAULT_GAMES_IN_FLIGHT[plan.kind]
         torch.set_num_threads(plan.threads)
         self.inference = ModelInference(
             network, plan, cache_size=cache_size, deduplicate=deduplicate
@@ -140,6 +142,7 @@ class SelfPlayEngine:
           StoreError: the output folder cannot be used.
           NetworkError: the network gave an invalid evaluation.
         """
+        num_games, first_game = whole("games", num_games), whole("first game", first_game)
         if num_games < 0 or first_game < 0 or first_game + num_games > 2**63:
             raise SettingError(f"{num_games} games from number {first_game} on: not in 0 to 2^63")
         self.prepare()
@@ -245,13 +248,14 @@ class SelfPlayEngine:
             resolve_device(plan.device)
         except SettingError as error:
             raise StoreError(f"{folder}/run.json: {error}") from error
-        recorded = asdict(plan)
-        for name, value in (asked | {"torch_version": str(torch.__version__)}).items():
+        recorded, wanted = plan.to_json(), asked | {"torch_version": str(torch.__version__)}
+        device = str(wanted.pop("device"))
+        for name, value in (wanted | {"device": device.partition(":")[0]}).items():
             if value not in ("auto", recorded[name]):
                 raise StoreError(
                     f"{folder}: {name} is {recorded[name]!r} in this run, not {value!r}"
                 )
-        return plan
+        return plan if device == "auto" else plan.on(resolve_device(device))
 
 
 def device_utilization(device: torch.device) -> float | None:

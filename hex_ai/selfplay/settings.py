@@ -1,15 +1,19 @@
 """What decides the games of a self-play run."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import flag, settle
 from hex_ai.game.records import MAX_SIZE, MIN_SIZE, RESIGN
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import MAX_TEMPERATURE
 from hex_ai.selfplay.openings import check_opening
 from hex_ai.selfplay.stopping import check_stop
+
+_REAL = ("searched", "temperature", "value_weight", "resign_threshold", "resign_played_on")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,12 @@ class SelfPlaySettings:
     resign_played_on: float = 0.1
 
     def __post_init__(self) -> None:
+        settle(self, ("board_size", "seed"), _REAL)
+        object.__setattr__(self, "swap", flag("swap", self.swap))
+        if not isinstance(self.stop, Iterable):
+            raise SettingError(f"stop {self.stop!r} is not a list of rules")
+        object.__setattr__(self, "stop", tuple(map(str, self.stop)))
+        object.__setattr__(self, "search_widths", check_widths(self.search_widths))
         if not MIN_SIZE <= self.board_size <= MAX_SIZE:
             raise SettingError(f"board size {self.board_size} is outside {MIN_SIZE} to {MAX_SIZE}")
         if not 0 <= self.seed < 2**63:
@@ -61,7 +71,6 @@ class SelfPlaySettings:
         check_stop(self.stop, self.resign_threshold, self.resign_played_on)
         if RESIGN in self.stop and self.searched < 1:
             raise SettingError("resignation looks at every ply's search, so all must be searched")
-        object.__setattr__(self, "search_widths", check_widths(self.search_widths))
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, strings and lists, as `run.json` has them."""

@@ -10,12 +10,17 @@ import torch
 from torch import nn
 
 from hex_ai.errors import SettingError, StoreError
+from hex_ai.game.numbers import real, whole
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import multiplies_bfloat16, resolve_device
+from hex_ai.network.architecture import sees_colours
 from hex_ai.network.checkpoint import load_checkpoint, require_checkpoint_path, save_checkpoint
+from hex_ai.network.torch_state import undisturbed
 from hex_ai.store.run_folder import read_games, read_run, shard_paths
 from hex_ai.training.calibration import calibrate
+from hex_ai.training.divergence import require_finite
 from hex_ai.training.samples import Samples, samples_from_games
+from hex_ai.training.schedule import MOST
 from hex_ai.training.start import network_to_train
 from hex_ai.training.trainer import Losses, Trainer, losses
 
@@ -41,16 +46,23 @@ REPORTED_EVERY = 200
 
 @dataclass(frozen=True)
 class FitReport:
-    """Steps done of all, losses over the last of them and on games that were not learnt from; after
-    the last step, the factor that the log odds of winning were scaled by to fit those games."""
+    """How far a training is.
+
+    Attributes:
+      step, steps: steps done, and all.
+      learnt: losses over the latest steps.
+      measured: losses on games kept apart; None if there are none.
+      factor: after the last step, what the log odds of winning were scaled by to fit those games.
+    """
 
     step: int
     steps: int
     learnt: Losses
-    measured: Losses
+    measured: Losses | None
     factor: float | None
 
 
+@undisturbed(gradients=True)
 def train(
     folders: Sequence[Path | str],
     output: Path | str,
@@ -85,14 +97,17 @@ def train(
     Raises:
       SettingError: an invalid setting; CheckpointError: `init` or `output` cannot be used.
       StoreError: a folder without games, or one that cannot be read.
+      NetworkError: learning has diverged; what an earlier report has written stays.
     """
+    passes, learning_rate = real("passes", passes), real("learning rate", learning_rate)
+    batch, seed = whole("batch", batch), whole("seed", seed)
     _require_valid(passes, batch, learning_rate, seed)
     require_checkpoint_path(output)
     torch.manual_seed(seed)
     start = None if init is None else load_checkpoint(init).network
     network = network_to_train(start, channels, blocks).to(resolve_device(device))
     sources = [Path(folder) for folder in folders]
-    learnt, measured = _split(sources)
+    learnt, measured = _split(sources, sees_colours(network))
     if not learnt:
         raise StoreError(f"{sources[0]}: holds no plies to learn from")
     trainer = Trainer(network, learning_rate, mixed=multiplies_bfloat16(resolve_device(device)))
@@ -105,6 +120,8 @@ def train(
         cosine = 0.5 + 0.5 * math.cos(math.pi * (step + few / 2) / steps)
         trainer.set_learning_rate(learning_rate * (0.01 + 0.99 * cosine))
         found = trainer.fit(weighted, few, batch, generator, frozen_norms=step >= frozen_from)
+        done = f"by step {step + few} of {steps}"
+        require_finite(done, learning_rate, trainer, found, learnt + measured)
         average = trainer.average_network.eval()
         factor = calibrate(average, measured) if step + few == steps else None
         save_checkpoint(output, average, {"games": [folder.name for folder in sources]})
@@ -115,6 +132,8 @@ def _require_valid(passes: float, batch: int, learning_rate: float, seed: int) -
     for name, value in (("passes", passes), ("learning rate", learning_rate)):
         if not 0 < value < math.inf:
             raise SettingError(f"{name} {value} is not a positive number")
+    if learning_rate > MOST["learning_rate"]:
+        raise SettingError(f"learning rate {learning_rate} is more than {MOST['learning_rate']:g}")
     if passes > MOST_PASSES:
         raise SettingError(f"passes {passes} are more than {MOST_PASSES}")
     if not 1 <= batch <= MOST_SAMPLES_A_STEP:
@@ -133,14 +152,14 @@ def _spans(frozen_from: int, steps: int) -> Iterator[tuple[int, int]]:
         step += few
 
 
-def _split(folders: Sequence[Path]) -> tuple[list[Samples], list[Samples]]:
+def _split(folders: Sequence[Path], colours: bool) -> tuple[list[Samples], list[Samples]]:
     """The samples to learn from and those to measure on; one entry a board size each."""
     parts: dict[tuple[int, bool], list[Samples]] = {}
     for folder in [folder for folder in folders if not _waits(folder)] or folders:
         games = read_games(folder)
         while chunk := list(islice(games, CHUNK)):
             for kind, some in _by_use(chunk).items():
-                samples = samples_from_games(some)
+                samples = samples_from_games(some, colours)
                 if len(samples):
                     parts.setdefault(kind, []).append(samples)
     return (
@@ -163,11 +182,13 @@ def _by_use(games: list[GameRecord]) -> dict[tuple[int, bool], list[GameRecord]]
     return dict(sorted(found.items()))
 
 
-def _measure(network: nn.Module, measured: Sequence[Samples]) -> Losses:
-    """Losses of a network, each board size alike; 0 where nothing is kept apart."""
+def _measure(network: nn.Module, measured: Sequence[Samples]) -> Losses | None:
+    """Losses of a network, each board size alike; None where nothing is kept apart."""
+    if not measured:
+        return None
     with torch.no_grad():
         found = [losses(network, samples) for samples in measured]
-    count = max(len(found), 1)
+    count = len(found)
     return Losses(
         policy=sum(one.policy for one in found) / count,
         value=sum(one.value for one in found) / count,

@@ -12,6 +12,7 @@ from hex_ai.arena.match import match
 from hex_ai.arena.players import NetworkPlayer, Strategy
 from hex_ai.arena.rating import fit_ratings
 from hex_ai.errors import SettingError, StoreError
+from hex_ai.game.numbers import whole
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.network.checkpoint import load_checkpoint
@@ -89,10 +90,13 @@ def ladder(
       SettingError: an invalid setting, or matplotlib is not installed.
     """
     run = Path(run)
-    notes, paths = _checkpoints(run, checkpoints)
+    notes, paths = _checkpoints(run, whole("checkpoints", checkpoints))
     require_plots(run)
-    size = max(notes["settings"]["board_sizes"]) if board_size is None else board_size
-    strategy = Strategy(check_widths(search_widths) if search_widths else ())
+    sizes = notes["settings"]["board_sizes"]
+    size = max(sizes) if board_size is None else whole("board size", board_size)
+    games = None if games is None else whole("games", games)
+    search_widths = check_widths(search_widths) if len(search_widths) else ()
+    strategy = Strategy(search_widths)
     place = resolve_device(device)
     if games is None and openings in ("spread", "fair"):
         games = 100

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import real
+from hex_ai.network.torch_state import undisturbed
 from hex_ai.training.curves import Curves
 from hex_ai.training.learn_folder import read_notes
 from hex_ai.training.learner import Learner, Round
@@ -22,6 +24,7 @@ class Learnt:
     games: int
 
 
+@undisturbed(gradients=True)
 def learn(
     folder: Path | str,
     *,
@@ -59,11 +62,12 @@ def learn(
 
     Raises:
       SettingError, StoreError, CheckpointError: see `Learner`.
+      NetworkError: learning has diverged; what is on the disk is from before.
     """
     folder = Path(folder)
     asked: dict[str, Any] = {
-        "board_sizes": None if board_sizes is None else tuple(board_sizes),
-        "search_widths": None if search_widths is None else tuple(search_widths),
+        "board_sizes": board_sizes,
+        "search_widths": search_widths,
         "searched": searched,
         "channels": channels,
         "blocks": blocks,
@@ -77,7 +81,7 @@ def learn(
     settings, length = (LearnSettings(), HOUR) if notes is None else settings_of_run(notes)
     settings = replace(settings, **{name: v for name, v in asked.items() if v is not None})
     if hours is not None or games is not None:
-        length = Length(games, None if hours is None else hours * 3600)
+        length = Length(games, None if hours is None else real("hours", hours) * 3600)
     elif length is None:
         raise SettingError(f"{folder}: does not say how long the run is: want hours or games")
     with (

@@ -16,13 +16,15 @@ from pathlib import Path
 
 from torch import nn
 
-from hex_ai.errors import SettingError
+from hex_ai.errors import InvalidEvaluationError, SettingError
+from hex_ai.game.numbers import whole
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
+from hex_ai.training.divergence import diverged, require_finite
 from hex_ai.training.learn_folder import RunFolder
 from hex_ai.training.run_state import Progress, open_run
 from hex_ai.training.samples import samples_from_games
@@ -99,7 +101,8 @@ class Learner:
         self.settings = settings
         self.plan = default_plan(resolve_device(device), runtime="eager")
         if games_in_flight is None:
-            games_in_flight = DEFAULT_GAMES_IN_FLIGHT[self.plan.device]
+            games_in_flight = DEFAULT_GAMES_IN_FLIGHT[self.plan.kind]
+        games_in_flight = whole("games in flight", games_in_flight)
         if games_in_flight < 1:
             raise SettingError(f"games in flight {games_in_flight} is not 1 or more")
         self._in_flight = games_in_flight
@@ -147,7 +150,13 @@ class Learner:
         size = next_size(self._joined(done), self.progress.shares)
         network = state.trainer.average_network
         digest = network_digest(network)
-        games, evaluations = self._play(network, size, digest)
+        try:
+            games, evaluations = self._play(network, size, digest)
+        except InvalidEvaluationError as error:
+            if not self.progress.rounds:  # the network that the run was given
+                raise
+            place = f"in round {self.progress.rounds}"
+            raise diverged(place, settings.learning_rate) from error
         played = time.monotonic()
         self.folder.store_games(size, self.progress.rounds, games)
         samples = samples_from_games(games)
@@ -158,6 +167,8 @@ class Learner:
         # The windows of all sizes with games, weighted as their samples come in over time.
         weighted = [(n, window.samples) for n, window in state.windows.items() if len(window)]
         losses = state.trainer.fit(weighted, steps, settings.batch, state.generator)
+        place, tried = f"in round {self.progress.rounds + 1}", [samples for _, samples in weighted]
+        require_finite(place, settings.learning_rate, state.trainer, losses, tried)
         self._count(size, len(games), len(samples), evaluations, time.monotonic() - started)
         finished = Round(
             number=self.progress.rounds,

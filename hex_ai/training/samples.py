@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import NO_CELL, SWAP, GameRecord
+from hex_ai.network.architecture import with_colours
 from hex_ai.value_utils import to_red_view
 
 # λ: what each ply leaves to those after it. A search value has a maximisation bias in favour of its
@@ -28,7 +29,8 @@ class Samples:
     """`T` samples of one board size N, with A = N * N.
 
     Attributes:
-      planes: uint8 `[T, 2, N + 2, N + 2]`, see `Positions.planes`.
+      planes: uint8 `[T, 2, N + 2, N + 2]`, see `Positions.planes`; for a network that sees colours
+        3, see `hex_ai.network.architecture`.
       policy: float32 `[T, A]`, target distribution, canonical cells.
       values: float32 `[T]`, target value, the mover's view.
       outcomes: float32 `[T]`, 1 where the mover went on to win and -1 where not.
@@ -43,10 +45,11 @@ class Samples:
         return len(self.values)
 
     @staticmethod
-    def none(size: int) -> "Samples":
+    def none(size: int, colours: bool = False) -> "Samples":
         """No samples of this board size."""
-        planes = torch.zeros(0, 2, size + 2, size + 2, dtype=torch.uint8)
-        return Samples(planes, torch.zeros(0, size * size), torch.zeros(0), torch.zeros(0))
+        planes = torch.zeros(0, 2 + colours, size + 2, size + 2, dtype=torch.uint8)
+        policy, none = (torch.zeros(0, *shape, dtype=torch.float32) for shape in ((size**2,), ()))
+        return Samples(planes, policy, none, none.clone())
 
     @staticmethod
     def cat(parts: Sequence["Samples"]) -> "Samples":
@@ -69,20 +72,25 @@ class Samples:
         return replace(self, planes=planes, policy=policy)
 
 
-def samples_from_games(games: Sequence[GameRecord]) -> Samples:
-    """Replays games of one board size in lockstep and collects every sample in them."""
+def samples_from_games(games: Sequence[GameRecord], colours: bool = False) -> Samples:
+    """Replays games of one board size in lockstep and collects every sample in them.
+
+    With `colours`, they are for a network that sees colours.
+    """
     positions = Positions.empty(len(games), games[0].board_size)
     winners = torch.tensor([game.winner for game in games])
     moves = _table([game.moves for game in games]).long()
     searched = (_table([game.search for game in games]) > 0) & (moves != SWAP)
     targets = value_targets(_table([game.values for game in games]), searched, winners)
-    parts = [Samples.none(games[0].board_size)]
+    parts = [Samples.none(games[0].board_size, colours)]
     for ply in range(moves.shape[1]):
         rows = searched[:, ply].nonzero()[:, 0]
         if len(rows):
-            played = [games[row] for row in rows.tolist()]
-            policy = _policies(positions[rows], played, ply)
-            planes = positions[rows].planes(torch.uint8)
+            played, asked = [games[row] for row in rows.tolist()], positions[rows]
+            policy = _policies(asked, played, ply)
+            planes = asked.planes(torch.uint8)
+            if colours:
+                planes = with_colours(planes, asked.blue_to_move)
             won = to_red_view(winners[rows].to(targets), torch.tensor(ply % 2 == 1))
             parts.append(Samples(planes, policy, targets[rows, ply], won))
         swaps = moves[:, ply] == SWAP
@@ -117,8 +125,8 @@ def _policies(positions: Positions, games: Sequence[GameRecord], ply: int) -> Te
     """float32 `[G, A]`: the improved policies of one ply; all games have it, searched."""
     cells = _table([game.policy_cells[ply] for game in games], NO_CELL).long()
     shares = _table([game.policy_probabilities[ply] for game in games])
-    rest = torch.tensor([float(game.policy_rest[ply]) for game in games])
-    known = torch.zeros(len(games), positions.moves)
+    rest = torch.tensor([float(game.policy_rest[ply]) for game in games], dtype=torch.float32)
+    known = torch.zeros(len(games), positions.moves, dtype=torch.float32)
     canonical = positions.to_board_cells(cells)
     known.scatter_add_(1, canonical.clamp(min=0), shares * (cells >= 0))
     # What the record keeps as one number is spread evenly over the legal cells it does not name.

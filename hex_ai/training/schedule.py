@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
+from hex_ai.game.numbers import settle, wholes
+from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import POLICY_VALUE_WEIGHT
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.start import new_shape
@@ -24,6 +26,11 @@ class PlaySearch:
 # what is short: the policy plays most plies, so that the same time gives several times the games.
 SEARCHES = {4: PlaySearch((9, 8), 1.0), 8: PlaySearch((4, 2), 1.0)}
 LARGE_BOARD_SEARCH = PlaySearch((6, 2), 0.25)
+
+_WHOLE = ("channels", "blocks", "games_per_round", "batch", "seed")
+
+# Bounds that only a typing error leaves; torch can take no step at a higher learning rate.
+MOST = {"games_per_round": 2**24, "batch": 2**20, "reuse": 1000, "learning_rate": 1e30}
 
 # By this share of a run all board sizes have joined.
 ALL_JOINED = 0.4
@@ -60,15 +67,19 @@ class LearnSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "board_sizes", wholes("board sizes", self.board_sizes))
+        if self.search_widths is not None:
+            object.__setattr__(self, "search_widths", check_widths(self.search_widths))
+        settle(self, _WHOLE, ("searched", "reuse", "learning_rate"))
         if not self.board_sizes or list(self.board_sizes) != sorted(set(self.board_sizes)):
             raise SettingError(f"board sizes {self.board_sizes} are not ascending")
         for size in self.board_sizes:
             self.play_settings(size)
         new_shape(self.channels, self.blocks)
         for name in ("games_per_round", "batch"):
-            if type(getattr(self, name)) is not int or getattr(self, name) < 1:
+            if getattr(self, name) < 1:
                 raise SettingError(f"{name} {getattr(self, name)} is not a whole number from 1 on")
-        for name, most in (("games_per_round", 2**24), ("batch", 2**20), ("reuse", 1000)):
+        for name, most in MOST.items():
             if getattr(self, name) > most:
                 raise SettingError(f"{name} {getattr(self, name)} is more than {most}")
         for name in ("reuse", "learning_rate"):
@@ -107,6 +118,7 @@ class Length:
     def __post_init__(self) -> None:
         if self.games is None and self.seconds is None:
             raise SettingError("a run of learning wants a number of games or of hours")
+        settle(self, ("games",), ("seconds",))
         for value in (self.games, self.seconds):
             if value is not None and not 0 < value < math.inf:
                 raise SettingError(f"{value} is no length of a run: it must be positive")

@@ -76,6 +76,11 @@ class Trainer:
         module: nn.Module = self._average.module
         return module
 
+    def is_finite(self) -> bool:
+        """Whether all weights are, those that learn and their average."""
+        tensors = [*self.network.state_dict().values(), *self._average.state_dict().values()]
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
     def set_learning_rate(self, learning_rate: float) -> None:
         """Used from the next step on."""
         for group in self.optimizer.param_groups:
@@ -101,7 +106,7 @@ class Trainer:
         that learning sees the network as playing does: slower at first, better at the end.
         """
         self._set_norms(frozen_norms, samples, batch, generator)
-        totals = torch.zeros(3, device=self._device)
+        totals = torch.zeros(3, dtype=torch.float32, device=self._device)
         for drawn in _batches(samples, steps, batch, generator):
             chosen = drawn.to(self._device)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed):
@@ -143,12 +148,12 @@ def _batches(
     samples: Sequence[tuple[float, Samples]], count: int, batch: int, generator: torch.Generator
 ) -> Iterator[Samples]:
     """Random batches, each of one board size, samples rotated by 180° or not by chance."""
-    weights = torch.tensor([float(weight) for weight, _ in samples])
+    weights = torch.tensor([float(weight) for weight, _ in samples], dtype=torch.float32)
     kinds = torch.multinomial(weights, max(count, 1), replacement=True, generator=generator)
     for kind in kinds[:count].tolist():
         some = samples[kind][1]
         rows = torch.randint(len(some), (batch,), generator=generator)
-        rotate = torch.rand(batch, generator=generator) < 0.5
+        rotate = torch.rand(batch, generator=generator, dtype=torch.float32) < 0.5
         yield some.rows(rows).rotated(rotate)
 
 
@@ -182,7 +187,7 @@ def _planes(samples: Samples) -> Tensor:
 
 def _losses(logits: Tensor, values: Tensor, samples: Samples) -> tuple[Tensor, Tensor]:
     # Occupied cells take no part: search never asks for them.
-    occupied = samples.planes[:, :, 1:-1, 1:-1].sum(1).flatten(1) > 0
+    occupied = samples.planes[:, :2, 1:-1, 1:-1].sum(1).flatten(1) > 0
     log_policy = logits.masked_fill(occupied, -1e9).log_softmax(1)
     cross = functional.kl_div(log_policy, samples.policy, reduction="batchmean")
     return cross, functional.mse_loss(values, samples.values)

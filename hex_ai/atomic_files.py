@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -31,6 +32,22 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         draft.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def append_whole(path: Path, data: bytes) -> None:
+    """Appends to a file in one step, so that a process killed meanwhile leaves all of it or none.
+
+    Raises:
+      OSError: it cannot be written; the file is as it was.
+    """
+    with open(path, "ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ Run in this process where that is possible. Everything is seeded.
 import json
 import os
 import re
+import resource
 import runpy
 import shutil
 import signal
@@ -22,7 +23,7 @@ from forked import Run
 
 from hex_ai import __version__
 from hex_ai.bench.modes import MODES
-from hex_ai.cli import games, main
+from hex_ai.cli import games, main, progress
 from hex_ai.formats.games import game_of, read_line
 from hex_ai.formats.sgf import read_sgf
 from hex_ai.formats.text import board_text
@@ -112,6 +113,83 @@ def test_help_and_version(run: Command) -> None:
         shown = run(name, "--help")
         assert shown.status == 0
         assert line in " ".join(shown.out.split()), "what the command itself says is the same"
+
+
+def test_the_list_of_commands_cuts_nothing(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = " ".join(run("--help").out.partition("Commands:")[2].split())
+    assert shown == " ".join(f"{name} {line}" for name, (_, line) in main.COMMANDS.items())
+
+
+def limited(kind: int, limit: int, *arguments: object) -> Ended:
+    """Runs `hex-ai` in a process of its own under a limit, set when Python is up."""
+    code = f"import resource; resource.setrlimit({kind}, ({limit}, {limit}))\n"
+    code += "from hex_ai.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "said"),
+    [(resource.RLIMIT_AS, 3 * 10**8, "ulimit -v"), (resource.RLIMIT_NOFILE, 4, "open files")],
+)
+def test_a_process_that_may_take_little_says_so(
+    kind: int, limit: int, said: str, flags: list[str], tmp_path: Path
+) -> None:
+    refused(limited(kind, limit, *flags, "--out", tmp_path / "run"), said)
+
+
+def test_a_damaged_shard_is_played_again_once_it_is_deleted(
+    run: Command, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hex_ai.selfplay.shard_writer.SHARD_GAMES", 2)
+    folder = tmp_path / "run"
+    command = [*flags, "--out", folder, "--games-in-flight", 1, "--resume"]
+    assert run(*command).status == 0
+    want = run("export", folder).out
+    shards = shard_paths(folder)
+    assert len(shards) == 3
+    for shard in shards:
+        shard.write_bytes(shard.read_bytes()[:-100])
+        for bad in (["export", folder], ["verify", folder], command):
+            refused(run(*bad), f"{shard}: ", "delete it", "--resume")
+        shard.unlink()
+        assert run(*command).status == 0
+        assert run("export", folder).out == want
+        assert run("verify", folder).out == "6 games, no faults, complete\n"
+
+
+@pytest.mark.parametrize("command", ["export", "train"])
+def test_games_that_are_there_twice_are_refused(
+    command: str, run: Command, folder: Path, flags: list[str], tmp_path: Path
+) -> None:
+    (shard,) = shard_paths(folder)
+    shutil.copy(shard, folder / "games-000007.parquet")
+    more = ["--out", tmp_path / "net.safetensors"] if command == "train" else []
+    for bad in ([command, folder, *more], [*flags, "--out", folder, "--resume"]):
+        ended = run(*bad)
+        refused(ended, "games-000007.parquet", "is stored twice, in games-000000.parquet too")
+        assert ended.status == 7
+
+
+@pytest.mark.parametrize("width", [79, 59, 39])
+@pytest.mark.parametrize("games", [200, 500_000])
+def test_progress_keeps_what_matters_most_on_narrow_terminals(width: int, games: int) -> None:
+    stats: dict[str, Any] = dict.fromkeys(
+        ("moves_per_s", "mean_game_length", "mean_batch", "hit_rate", "evaluations_per_s"), 0.5
+    )
+    stats |= {"games": 36, "finished_games": 90, "games_to_play": games, "seconds": 30.0}
+    stats["device_utilization"] = None
+    count, bar, text = progress.fitted(stats, width)
+    assert count.startswith(f"36/{games}")
+    assert text.startswith("ETA ")
+    assert bar >= progress.LEAST_BAR
+    assert len(f"{count} {' ' * bar} {text}") <= width
+    assert width < 50 or count == f"36/{games} stored, 90 finished"
+    wide = progress.fitted(stats, 200)[2]
+    assert "games/s" in wide
+    assert "evaluations/s" in wide
 
 
 def test_help_comes_without_torch() -> None:

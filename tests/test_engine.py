@@ -21,13 +21,14 @@ from hex_ai.bench.modes import LEAST_STEPS, MODES, BenchSettings, SteadyRuns
 from hex_ai.errors import HexAIError, NetworkError, SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
 from hex_ai.game.records import GameRecord
+from hex_ai.inference import model_inference
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
 from hex_ai.selfplay import shard_writer
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.store.replay import find_faults
-from hex_ai.store.run_folder import read_games, read_run, shard_paths
+from hex_ai.store.run_folder import read_games, read_run, read_summary, shard_paths
 from hex_ai.store.schema import from_table, games_of, to_table
 
 Share = Callable[[int, int], int]
@@ -172,6 +173,9 @@ def test_a_run_goes_on_under_the_plan_it_began_with(tmp_path: Path) -> None:
     [
         *({"torch_version": "1.0"}, {"device": "cuda"}, {"device": "toaster"}, {"shapes": []}),
         *({"orientation": "none"}, {"threads": "two"}, {"precision": "int8"}, {"shapes": None}),
+        *({"threads": 10**6}, {"threads": 10**40}, {"threads": True}, {"threads": 1.5}),
+        *({"shapes": [10**9]}, {"shapes": [10**40]}, {"shapes": list(range(1, 9999))}),
+        *({"precision": {}}, {"runtime": ["eager"]}, {"numerics": []}, {"torch_version": None}),
     ],
     ids=str,
 )
@@ -182,9 +186,68 @@ def test_a_plan_that_cannot_be_kept_is_refused(change: dict[str, Any], tmp_path:
     path = tmp_path / "run.json"
     run = json.loads(path.read_text())
     path.write_text(json.dumps(run | {"plan": run["plan"] | change}))
-    with pytest.raises(HexAIError) as refusal:
+    with pytest.raises(StoreError, match=str(tmp_path)) as refusal:
         list(engine(output_dir=tmp_path, resume=True).generate_games(2))
     assert str(refusal.value).count("\n") == 0
+
+
+def test_a_finished_run_leaves_a_summary_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the caller takes the games one by one, and on resume."""
+    monkeypatch.setattr(shard_writer, "SHARD_GAMES", 2)
+    playing = iter(engine(output_dir=tmp_path).generate_games(5))
+    games = [next(playing) for _ in range(5)]
+    playing.close()  # type: ignore[attr-defined]
+    summary = read_summary(tmp_path)
+    assert summary is not None
+    assert (summary["first_game"], summary["num_games"], summary["games"]["games"]) == (0, 5, 5)
+    with pytest.raises(StoreError, match="holds a run already; resume=True goes on with it"):
+        engine(output_dir=tmp_path)
+    stopped = engine(output_dir=tmp_path, resume=True, games_in_flight=1).generate_games(20)
+    next(iter(stopped))
+    stopped.close()  # type: ignore[attr-defined]
+    assert read_summary(tmp_path) is None
+    again = engine(output_dir=tmp_path, resume=True)
+    games += list(again.generate_games(20))
+    summary = read_summary(tmp_path)
+    assert summary is not None
+    assert summary["games"] == again.summary.to_json()
+    assert summary["games"]["games"] == 20
+
+
+def test_no_more_games_are_in_flight_than_there_are() -> None:
+    many = engine(games_in_flight=2**24, num_workers=1000)
+    assert prints(many.generate_games(3)) == prints(engine().generate_games(3))
+    assert many.runner.slots(3) == (3, 3)
+    assert many.runner.slots(None) == (2**24, 1000)
+
+
+def test_more_memory_than_there_is_is_refused_before_it_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"^16777216 games in flight .* GB of memory") as refusal:
+        list(
+            engine(board_size=19, games_in_flight=2**24, output_dir=tmp_path).generate_games(2**24)
+        )
+    assert str(refusal.value).count("\n") == 0
+    assert not list(tmp_path.iterdir()), "nothing has begun"
+
+
+def test_a_small_run_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hex_ai.inference.inference_plan.has_compiler", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(model_inference, "forward_of", lambda network, _: network)
+
+    def runtime(games: int, **change: Any) -> str:
+        """Of the plan of a run of so many games, when it is about to start."""
+        playing = engine(plan=None, **change)
+        monkeypatch.setattr(playing, "prepare", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(playing.generate_games(games))
+        return playing.inference.plan.runtime
+
+    assert runtime(3) == "eager"
+    assert runtime(10**6) == "compiled"
+    assert runtime(3, runtime="compiled") == "compiled"
 
 
 @pytest.mark.parametrize("setting", [{"seed": 1}, {"swap": False}, {"model": random_network(2)}])

@@ -386,6 +386,36 @@ def test_columns_about_a_whole_game_are_checked(
         list(read_games(tmp_path))
 
 
+@pytest.mark.parametrize("in_one_shard", [False, True])
+def test_a_game_that_is_there_twice_is_named(
+    in_one_shard: bool, games: list[GameRecord], tmp_path: Path
+) -> None:
+    paths = shard_paths(stored(tmp_path, games))
+    path = paths[1] if in_one_shard else tmp_path / "games-000009.parquet"
+    table = pq.read_table(paths[1])
+    pq.write_table(pa.concat_tables([table] * (1 + in_one_shard)), path)
+    for read in (
+        load_games,
+        lambda folder: list(read_games(folder)),
+        lambda folder: GameStore(folder, RUN, resume=True),
+    ):
+        with pytest.raises(RecordError, match=f"{path}: .* stored twice"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None, True, 1.0, [1]])
+def test_records_of_another_version_are_refused_by_name(
+    version: Any, games: list[GameRecord], tmp_path: Path
+) -> None:
+    stored(tmp_path, games[:2])
+    (tmp_path / "run.json").write_text(json.dumps(RUN | {"schema_version": version}))
+    for read in (load_games, read_run, lambda f: list(read_games(f))):
+        with pytest.raises(StoreError, match=r"run\.json: record schema version .*reads 1"):
+            read(tmp_path)
+    with pytest.raises(StoreError, match=r"run\.json: record schema version"):
+        GameStore(tmp_path, RUN, resume=True)
+
+
 def test_a_summary_that_is_none_is_named(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     assert game_store.read_summary(tmp_path) is None

@@ -170,6 +170,24 @@ class Stubborn:
         pass
 
 
+def test_games_are_saved_as_they_end(tmp_path: Path) -> None:
+    """At each report the file holds all games so far; a pipe's reader waits for the end."""
+    file, counts = tmp_path / "games", []
+
+    def report(score: Score) -> None:
+        lines = file.read_text().splitlines()
+        assert sorted(lines) == sorted(Score(4, score.games).trmph().splitlines())
+        counts.append((len(lines), score.asked))
+
+    file.write_text("of an older match\n")
+    score = match(
+        *random_pair(), board_size=4, games=20, games_in_flight=3, save=file, report=report
+    )
+    assert len(counts) > 3
+    assert counts[-1] == (20, 20)
+    assert file.read_text() == score.trmph()
+
+
 def test_who_gives_up_loses_and_an_illegal_move_is_an_error() -> None:
     for player, wins in ((Stubborn(NO_MOVE), 0), (RandomPlayer("random", 0), 8)):
         other = RandomPlayer("random", 1) if wins == 0 else Stubborn(NO_MOVE)

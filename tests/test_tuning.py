@@ -1,5 +1,6 @@
 """Tuning: the best way is found, remembered for this machine and network, and used by runs."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,30 @@ def test_nobody_needs_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
         remember(NETWORK, CPU, tuned())
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"plan": {"device": "cpu"}}', '{"plan": 3}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"plan": {"device": "cpu"}}', '{"plan": 3}', "[" * 10**5, "\xff"]
+)
 def test_a_damaged_file_is_named_and_passed_over(
     text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = remember(NETWORK, CPU, tuned())
     path.write_text(text)
+    with caplog.at_level(logging.WARNING):
+        assert remembered_plan(NETWORK, CPU) is None
+    assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"threads": 10**6}, {"threads": 77}, {"device": "cuda"}, {"shapes": [10**9]}],
+    ids=str,
+)
+def test_a_plan_for_something_else_is_passed_over(
+    change: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = remember(NETWORK, CPU, tuned())
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps(data | {"plan": data["plan"] | change}))
     with caplog.at_level(logging.WARNING):
         assert remembered_plan(NETWORK, CPU) is None
     assert str(path) in caplog.text

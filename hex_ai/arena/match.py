@@ -17,7 +17,7 @@ from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import SWAP
 from hex_ai.inference.inference_plan import resolve_device
-from hex_ai.store.run_folder import require_writable, write_text
+from hex_ai.store.run_folder import keep_lines, require_writable, write_text
 
 
 def match(
@@ -55,7 +55,8 @@ def match(
       games_in_flight: played side by side. Changes speed, not games.
       move_seconds: of other engines, for a move; more loses the game.
       device: of the networks: `auto`, `cpu` or `cuda`.
-      save: file to write the games to, in TRMPH, also if the match breaks off.
+      save: file to write the games to, in TRMPH, as they end; in the end, in the order of the
+        openings. A pipe is told all games at the end.
       report: is told the score, which goes on to change, whenever games have ended.
 
     Raises:
@@ -71,12 +72,15 @@ def match(
     if file is not None:
         require_writable(file)
     with _players(first, second, options) as players:
-        score = Score(board_size, players=players)
+        score = Score(board_size, players=players, asked=2 * len(pairs))
         try:
             under_way = _RunningGames(board_size, swap != "off")
             for ended in _ended_games(*players, under_way, pairs, games_in_flight):
                 for game in ended:
                     score.add(game)
+                if file is not None:
+                    lines = Score(board_size, ended).trmph()
+                    keep_lines(file, lines, first=len(score.games) == len(ended))
                 report(score)
                 if test and score.judge(test):
                     break

@@ -36,6 +36,7 @@ class Score:
       board_size: N.
       games: that have ended.
       players: who play, the first player first.
+      asked: games of the whole match, 0 if that is not known.
 
     Attributes:
       games: that have ended; in the order of their numbers once the match is over.
@@ -44,9 +45,13 @@ class Score:
     """
 
     def __init__(
-        self, board_size: int, games: Iterable[MatchGame] = (), players: Sequence[Player] = ()
+        self,
+        board_size: int,
+        games: Iterable[MatchGame] = (),
+        players: Sequence[Player] = (),
+        asked: int = 0,
     ) -> None:
-        self.board_size, self.players = board_size, players
+        self.board_size, self.players, self.asked = board_size, players, asked
         self.games: list[MatchGame] = []
         self.wins, self.verdict = 0, 0
         self._kinds: set[Kind] = set()
@@ -87,7 +92,7 @@ class Score:
         """The score of the games up to the test's decision, in the order of their numbers."""
         games = sorted(self.games, key=lambda game: game.number)
         counted = (game for game in games if not self.verdict or game.number < self._next)
-        score = Score(self.board_size, counted, self.players)
+        score = Score(self.board_size, counted, self.players, self.asked)
         score.verdict = self.verdict
         return score
 

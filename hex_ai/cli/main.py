@@ -1,20 +1,17 @@
 """The `hex-ai` command. Exit statuses are listed in docs/exit-status.md.
 
-A command's module is loaded only when the command is asked for: torch takes seconds to load.
+What takes time to load, or memory and files that a process may lack, is loaded within `main`: torch
+takes seconds, so a command's module is loaded only when the command is asked for.
 """
 
 import importlib
 import io
 import os
+import resource
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Annotated
-
-import typer
-
-from hex_ai import __version__
-from hex_ai.cli.output import exit_with_status
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Each command: the module of this folder that has it, and the first line of its help.
 COMMANDS = {
@@ -25,57 +22,79 @@ COMMANDS = {
     "bench": ("bench", "Measure every mode of play, beside the bare network."),
     "learn": ("train", "Learn by self-play, from nothing or from a checkpoint."),
     "train": ("train", "Train a network on stored games alone."),
-    "match": ("match", "Let two players play a match: every opening twice, once with each colour."),
-    "ladder": (
-        "match",
-        "Rate the checkpoints of a run by matches, and draw the curve of its strength.",
-    ),
-    "play": ("play", "Play a series against whoever comes in an arena of hexgame-server."),
+    "match": ("match", "Let two players play a match, every opening twice."),
+    "ladder": ("match", "Rate the checkpoints of a run, and draw the curve of its strength."),
+    "play": ("play", "Play a series in an arena of hexgame-server."),
     "htp": ("htp", "Play by the Hex Text Protocol, for HexGui and referees."),
     "tune": ("bench", "Measure how this machine runs a network best, and remember it."),
     "import": ("train", "Turn other people's weights into a checkpoint."),
 }
+
+# Address space that threads want once a command is loaded: for their stacks and what they allocate.
+_SPACE_OF_THREADS = 2**28
+
+# How a process whose memory or files do not suffice fails to load a module.
+_LOAD_ERRORS = (ImportError, OSError, MemoryError, SystemError)
 
 
 def main() -> None:
     """Runs a command; Ctrl-C while it loads ends it at once, with nothing to lose."""
     arguments = sys.argv[1:]
     before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
-    command = typer.main.get_command(command_line(arguments))
+    with _failures_to_load_told():
+        _require_addresses(arguments)
+        loaded = importlib.import_module("hex_ai.cli.command_line")
+        output = importlib.import_module("hex_ai.cli.output")
+        typer = importlib.import_module("typer")
+        command = typer.main.get_command(loaded.command_line(COMMANDS, arguments))
     signal.signal(signal.SIGINT, before)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our signs shows others
     # Not `command()`, which has statuses of its own for a pipe that is closed.
-    with exit_with_status(), command.make_context("hex-ai", arguments) as context:
+    with output.exit_with_status(), command.make_context("hex-ai", arguments) as context:
         command.invoke(context)
 
 
-def command_line(arguments: Sequence[str]) -> typer.Typer:
-    """All commands by their names and first lines; only what `arguments` name is loaded."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.callback(invoke_without_command=True)(_options)
-    for name, (place, line) in COMMANDS.items():
-        if name in arguments:
-            module = importlib.import_module(f"hex_ai.cli.{place}")
-            app.command(name)(getattr(module, f"{name}_", None) or getattr(module, name))
-        else:
-            app.command(name, help=line)(lambda: None)
-    return app
+@contextmanager
+def _failures_to_load_told() -> Iterator[None]:
+    """Ends the process with one line where a module cannot be loaded."""
+    try:
+        yield
+    except _LOAD_ERRORS as error:
+        _give_up(" ".join(str(error).split()) or type(error).__name__)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"hex-ai {__version__}")
-        raise typer.Exit
+def _require_addresses(arguments: list[str]) -> None:
+    """Ends the process where `ulimit -v` leaves too little to load the command in `arguments`.
+
+    A process of its own tries it first, for where memory is short, libraries end theirs.
+    """
+    wanted = [place for name, (place, _) in COMMANDS.items() if name in arguments]
+    if not wanted or resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    child = os.fork()
+    if child == 0:
+        _load_and_end(wanted)
+    if os.waitpid(child, 0)[1]:
+        _give_up("the limit on address space, `ulimit -v`, is too low")
 
 
-def _options(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="say it, and end")
-    ] = False,
-) -> None:
-    """Hex: fast self-play, learning from it, matches, and an engine to play against."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
+def _load_and_end(places: list[str]) -> None:
+    """Ends the process with 0 if it can load these modules and has room for threads then."""
+    status = 1
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        for place in places:
+            importlib.import_module(f"hex_ai.cli.{place}")
+        importlib.import_module("torch").empty(_SPACE_OF_THREADS // 4)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _give_up(reason: str) -> None:
+    if sys.stderr is not None:
+        print(f"error: cannot load hex-ai: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)

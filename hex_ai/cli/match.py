@@ -1,16 +1,19 @@
 """The commands that let players play, and rate them."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.status import Status
 
 from hex_ai.arena.foreign import HtpPlayer
 from hex_ai.arena.match import match as play
 from hex_ai.arena.score import Score
 from hex_ai.cli.options import ArchitectureModule, Device
 from hex_ai.cli.output import err, out
+from hex_ai.cli.progress import PLAIN_SECONDS
 from hex_ai.errors import SettingError
 from hex_ai.game.records import RED
 from hex_ai.inference.fixed_tree_search import parse_widths
@@ -49,17 +52,15 @@ def match(
         Path | None, typer.Option("--save", help="file to write the games to, in TRMPH")
     ] = None,
 ) -> None:
-    """Let two players play a match: every opening twice, once with each colour."""
+    """Let two players play a match, every opening twice.
+
+    Each player has each colour once in an opening.
+    """
     leads = None if sprt is None else _leads(sprt)
-    latest: Score | None = None
-
-    def report(so_far: Score) -> None:
-        nonlocal latest
-        latest = so_far
-        status.update(so_far.line())
-
+    status = err.status("playing")
+    progress = _Progress(status)
     try:
-        with err.status("playing") as status:
+        with status:
             score = play(
                 first,
                 second,
@@ -74,15 +75,32 @@ def match(
                 move_seconds=move_seconds,
                 device=device,
                 save=games_file,
-                report=report,
+                report=progress.report,
             )
     except BaseException:
-        if latest is not None:
-            err.print(f"broken off: {latest.line()}")
+        if progress.latest is not None:
+            err.print(f"broken off: {progress.latest.line()}")
         raise
     out.print(f"{first} against {second}, {board_size}x{board_size}: {score.line()}")
     for line in _notes(score, leads):
         out.print(line)
+
+
+class _Progress:
+    """Shows how a match goes: live on a terminal, in a line now and then elsewhere."""
+
+    def __init__(self, status: Status) -> None:
+        self.latest: Score | None = None
+        self._status, self._told = status, time.monotonic()
+
+    def report(self, score: Score) -> None:
+        """Is told the score whenever games have ended."""
+        self.latest = score
+        line = f"{len(score.games)}/{score.asked} games  {score.line()}"
+        self._status.update(line)
+        if not err.is_terminal and time.monotonic() - self._told >= PLAIN_SECONDS:
+            self._told = time.monotonic()
+            err.print(line)
 
 
 def _notes(score: Score, leads: tuple[float, float] | None) -> Iterator[str]:
@@ -116,7 +134,7 @@ def ladder(
     device: Device = "auto",
     architecture_module: ArchitectureModule = None,
 ) -> None:
-    """Rate the checkpoints of a run by matches, and draw the curve of its strength."""
+    """Rate the checkpoints of a run, and draw the curve of its strength."""
     widths = () if search_widths == "policy" else parse_widths(search_widths)
     with err.status("playing"):
         rated = rate(

@@ -1,5 +1,6 @@
 """What commands print, and how they end: results, complaints, and exit statuses."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -53,20 +54,33 @@ def exit_with_status() -> Iterator[None]:
     except OSError as error:
         status = _give_up_output(error)
     except Exception as error:
-        usage = getattr(error, "format_message", None)
-        if usage is None:
+        said = _usage_or_lack(error)
+        if said is None:
             raise
-        status = _complain(usage(), SettingError.exit_status)
+        status = _complain(said, SettingError.exit_status)
     sys.exit(status)
 
 
 def _give_up_output(error: OSError) -> int:
     """Nothing more can be said on standard output; that a reader has had enough is no error."""
     # Python writes what it still holds when it ends, and would end with a status of its own.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return 0
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+        return _complain(error.strerror, StoreError.exit_status)
     return _complain(f"{error.filename or 'output'}: {error.strerror}", StoreError.exit_status)
+
+
+def _usage_or_lack(error: Exception) -> str | None:
+    """What to say where a flag is wrong, or the process lacks memory or threads; else None."""
+    usage = getattr(error, "format_message", None)
+    if usage is not None:
+        return str(usage())
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return "out of memory"
+    return "no more threads can be started" if "start new thread" in str(error) else None
 
 
 def _complain(error: object, status: int) -> int:

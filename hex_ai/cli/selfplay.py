@@ -12,14 +12,13 @@ from hex_ai.cli.output import err, out
 from hex_ai.cli.progress import progress_shown
 from hex_ai.cli.report import summary_lines
 from hex_ai.formats.text import board_text
-from hex_ai.game.records import RED, RESIGN, GameRecord
+from hex_ai.game.records import RED, GameRecord
 from hex_ai.inference.fixed_tree_search import parse_widths
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE
 from hex_ai.interrupts import Interrupted
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 from hex_ai.store.replay import replay
-from hex_ai.store.run_folder import read_summary, write_json
-from hex_ai.store.summary import RunSummary
+from hex_ai.store.run_folder import require_no_run
 
 
 def selfplay(
@@ -64,6 +63,8 @@ def selfplay(
     runtime: options.Runtime = "auto",
 ) -> None:
     """Play games of a network against itself."""
+    if output is not None and not resume:
+        require_no_run(output)
     engine = SelfPlayEngine(
         model,
         board_size=board_size,
@@ -87,23 +88,13 @@ def selfplay(
         output_dir=output,
         resume=resume,
     )
-    summary = RunSummary(
-        resign_threshold=resign_threshold if RESIGN in engine.settings.stop else None
-    )
-    for game in engine.stored_games():
-        summary.add(game)
-    last = None
-    with _stop_told(output), progress_shown(engine, num_games - summary.games, err):
-        for last in engine.generate_games(num_games, first_game):
-            summary.add(last)
-    games, performance = summary.to_json(), engine.get_performance_stats()
-    # Where nothing was left to play, the sitting that ended the run has said how fast it was.
-    if output is not None and (last is not None or read_summary(output) is None):
-        ids = {"first_game": first_game, "num_games": num_games}
-        write_json(output / "summary.json", ids | {"games": games, "performance": performance})
+    last: GameRecord | None = None
+    with _stop_told(output), progress_shown(engine, err):
+        for game in engine.generate_games(num_games, first_game):
+            last = game
     if last is not None:
         _print_game(last)
-    for line in summary_lines(games, performance):
+    for line in summary_lines(engine.summary.to_json(), engine.get_performance_stats()):
         out.print(line)
 
 

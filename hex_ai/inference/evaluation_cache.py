@@ -75,11 +75,16 @@ def first_equals(asked: Oriented, live: Tensor) -> Tensor:
     return torch.empty_like(order).scatter_(0, order, order[first])
 
 
+def entry_bytes(moves: int) -> int:
+    """Bytes that an entry of the cache takes on boards of so many cells."""
+    return 4 * moves + 28
+
+
 class EvaluationCache:
     """`capacity` evaluations of positions with `moves` cells.
 
     Args:
-      capacity: entries, at least 1; each takes 4 * moves + 28 bytes.
+      capacity: entries, at least 1; each takes `entry_bytes`.
       moves: A, cells of the board.
       device: where the table and every lookup live.
 

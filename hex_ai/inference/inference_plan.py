@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import re
+import reprlib
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
@@ -33,6 +34,9 @@ RUNTIMES = ("eager", "graph", "compiled")
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+# Bounds far beyond use. Above them torch ends the process, or a batch takes for ever.
+MOST_ROWS, MOST_SHAPES, MOST_THREADS = 2**16, 64, 1024
+
 
 @dataclass(frozen=True)
 class InferencePlan:
@@ -43,8 +47,8 @@ class InferencePlan:
       runtime: `eager`; `graph`, on CUDA only: a recording of the eager kernels, for each shape, is
         replayed; or `compiled` (`torch.compile`), on CUDA recorded too.
       precision: `float32` or `bfloat16`, of the network's arithmetic; answers are float32.
-      shapes: rows of the padded batches that the network is given, ascending.
-      threads: of the processor, within one operation.
+      shapes: rows of the padded batches that the network is given, ascending, each 1 to 65,536.
+      threads: of the processor, within one operation, 1 to 1024.
       torch_version: as torch reports it.
       orientation: the rule by which a position is shown to the network as it is or rotated by 180°.
       numerics: the rule of arithmetic that `fix_numerics` sets.
@@ -60,6 +64,9 @@ class InferencePlan:
     numerics: str = NUMERICS_RULE
 
     def __post_init__(self) -> None:
+        for name in ("device", "runtime", "precision", "torch_version", "orientation", "numerics"):
+            if not isinstance(getattr(self, name), str):
+                raise SettingError(f"{name} {reprlib.repr(getattr(self, name))} is not a text")
         if self.runtime not in RUNTIMES:
             raise SettingError(f"runtime {self.runtime!r} is not one of {', '.join(RUNTIMES)}")
         if self.runtime == "graph" and self.kind != "cuda":
@@ -70,11 +77,12 @@ class InferencePlan:
             raise SettingError(f"device {self.device!r} is not one of cpu, cuda, cuda:1 and so on")
         object.__setattr__(self, "shapes", wholes("batch shapes", self.shapes))
         settle(self, ("threads",))
-        for count in (*self.shapes, self.threads):
-            if count < 1:
-                raise SettingError(f"{count!r} is not a number of rows or threads")
-        if not self.shapes or list(self.shapes) != sorted(set(self.shapes)):
-            raise SettingError(f"batch shapes {self.shapes} are not ascending")
+        for rows in self.shapes:
+            _require_count("batch shape", rows, MOST_ROWS)
+        _require_count("number of batch shapes", len(self.shapes), MOST_SHAPES)
+        _require_count("number of threads", self.threads, MOST_THREADS)
+        if list(self.shapes) != sorted(set(self.shapes)):
+            raise SettingError(f"batch shapes {reprlib.repr(self.shapes)} are not ascending")
 
     @property
     def kind(self) -> str:
@@ -118,6 +126,11 @@ class InferencePlan:
         """Whether it is of the rules and the torch of this process."""
         now = (ORIENTATION_RULE, NUMERICS_RULE, str(torch.__version__))
         return (self.orientation, self.numerics, self.torch_version) == now
+
+
+def _require_count(name: str, count: Any, most: int) -> None:
+    if type(count) is not int or not 1 <= count <= most:
+        raise SettingError(f"{name} {reprlib.repr(count)} is not a whole number from 1 to {most}")
 
 
 def fix_numerics() -> None:

@@ -34,6 +34,7 @@ from hex_ai.inference.inference_plan import (
     fix_numerics,
 )
 from hex_ai.inference.inference_stats import InferenceStats
+from hex_ai.inference.memory import available_memory
 from hex_ai.inference.probe import probe_positions
 from hex_ai.inference.runtimes import forward_of, out_of_memory
 from hex_ai.network.architecture import (
@@ -100,22 +101,43 @@ class ModelInference:
     def prepare(self, size: int) -> InferencePlan:
         """Runs every shape of the plan once for boards of `size`, and freezes the plan.
 
+        Gives up shapes that want more memory than there is, with a warning.
         Compiles or records the network; where that fails, it runs eager from then on, with a
         warning. Drops shapes whose results differ in any bit from those of the largest. Returns
         the plan that is then in force.
+
+        Raises:
+          NetworkError: the network failed, or there is no memory for the smallest shape.
         """
+        self._give_up_large_shapes(size)
         try:
             self._compare_shapes(size)
         except NetworkError as error:
             if self.plan.runtime == "eager":
                 raise
             log.warning("no %s network, running eager: %s", self.plan.runtime, error)
-            self.plan = replace(self.plan, runtime="eager")
-            self._forward = forward_of(self._network, "eager")
+            self.run_eager()
             self._sound.fill_(True)
             self._compare_shapes(size)
         self.reset_stats()
         return self.plan
+
+    def run_eager(self) -> None:
+        """Changes the plan to the eager runtime, whose evaluations have other last bits."""
+        self.plan = replace(self.plan, runtime="eager")
+        self._forward = forward_of(self._network, "eager")
+
+    def _give_up_large_shapes(self, size: int) -> None:
+        available = available_memory(self.device)
+        while available is not None and self._batch_bytes(self.plan.shapes[-1], size) > available:
+            self._smaller_shapes(self.plan.shapes[-1], MemoryError())
+
+    def _batch_bytes(self, rows: int, size: int) -> int:
+        """Bytes that a forward of so many rows wants at least: its input, its answer, and what the
+        widest of its layers gives for whole boards."""
+        layers = (part for part in self._network.modules() if isinstance(part, nn.Conv2d))
+        widest = max((part.out_channels for part in layers if part.stride == (1, 1)), default=0)
+        return rows * (size**2 * (4 + widest * self.plan.dtype.itemsize) + 2 * (size + 2) ** 2)
 
     def _compare_shapes(self, size: int) -> None:
         shapes = self.plan.shapes

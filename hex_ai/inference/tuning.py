@@ -129,9 +129,11 @@ def remembered_plan(network: nn.Module, device: torch.device) -> InferencePlan |
         data = json.loads(path.read_bytes())
         plan = InferencePlan.from_json(data["plan"])
         known = data["machine"] == machine and plan.is_current
+        if (plan.device, plan.threads) != (machine["device"], machine["threads"]):
+            raise SettingError(f"a plan for {plan.threads} threads and {plan.device}")
     except (FileNotFoundError, StoreError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, SettingError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingError) as error:
         log.warning("%s: not a remembered plan, going on without: %s", path, error)
         return None
     return plan if known else None

@@ -12,8 +12,10 @@ from hex_ai.errors import SettingError
 from hex_ai.game.numbers import real, whole
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.global_collector import GlobalPositionCollector
+from hex_ai.inference.memory import require_memory
 from hex_ai.inference.position_collector import Collector, Evaluator, PositionCollector
 from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
+from hex_ai.selfplay.memory_use import bytes_of_games
 from hex_ai.selfplay.settings import SelfPlaySettings
 
 # Upper bounds far beyond use, below which torch fails with a clear error.
@@ -91,17 +93,48 @@ class Runner:
         """Positions searched since `play` was called last."""
         return sum(batch.searches for batch in self._batches)
 
-    def play(self, ids: Iterable[int]) -> Generator[list[GameRecord], None, None]:
+    def play(
+        self, ids: Iterable[int], games: int | None = None
+    ) -> Generator[list[GameRecord], None, None]:
         """Plays games; yields them as they end, a few at a time. Closing the iterator stops it.
 
+        Args:
+          ids: of the games.
+          games: how many ids there are, if that is known: no more are in flight.
+
         Raises:
+          SettingError: the games in flight want more memory than there is.
           HexAIError: whatever stopped a batch; nobody is left waiting.
         """
         self._batches = []
-        if self.workers > 1:
-            return self._play_in_threads(GameIds(ids))
+        slots, workers = self.slots(games)
+        self.require_memory(games)
+        if workers > 1:
+            return self._play_in_threads(GameIds(ids), slots, workers)
         collector = PositionCollector(self.model, None if self.batched else 1)
-        return self._batch(collector, iter(ids), self.games_in_flight).play()
+        return self._batch(collector, iter(ids), slots).play()
+
+    def slots(self, games: int | None) -> tuple[int, int]:
+        """Games in flight and workers where so many games are to be played; None: any number."""
+        slots = self.games_in_flight
+        if games is not None:
+            slots = min(slots, max(games, 1))
+        return slots, min(self.workers, slots)
+
+    def require_memory(self, games: int | None, more: int = 0, named: str = "") -> None:
+        """Raises `SettingError` where the games in flight want more memory than there is.
+
+        Args:
+          games: to be played, if that is known.
+          more: bytes that others will take, who are `named`.
+        """
+        slots, workers = self.slots(games)
+        widths = ",".join(map(str, self.settings.search_widths))
+        require_memory(
+            bytes_of_games(self.settings, slots, workers) + more,
+            self.device,
+            f"{slots} games in flight with search widths {widths}{named}",
+        )
 
     def _batch(self, collector: Collector, ids: Iterator[int], slots: int) -> GameBatch:
         batch = GameBatch(
@@ -110,10 +143,12 @@ class Runner:
         self._batches.append(batch)
         return batch
 
-    def _play_in_threads(self, ids: GameIds) -> Generator[list[GameRecord], None, None]:
+    def _play_in_threads(
+        self, ids: GameIds, slots: int, workers: int
+    ) -> Generator[list[GameRecord], None, None]:
         """One thread a batch; this one passes on what they finish and the first error."""
         # Bounded: if nobody takes the games, the threads wait.
-        results: queue.Queue[Result] = queue.Queue(4 * self.workers)
+        results: queue.Queue[Result] = queue.Queue(4 * workers)
         stopping = threading.Event()
 
         def put(result: Result) -> None:
@@ -138,9 +173,7 @@ class Runner:
 
         _dismiss_idle_threads()
         with GlobalPositionCollector(self.model, self.batch_size, self.delay) as collector:
-            shares = [
-                len(range(k, self.games_in_flight, self.workers)) for k in range(self.workers)
-            ]
+            shares = [len(range(k, slots, workers)) for k in range(workers)]
             threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in shares]
             try:
                 for thread in threads:

@@ -8,6 +8,7 @@ flight, one batch a level), pipelined (several batches of games, each in a threa
 """
 
 import copy
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
@@ -20,14 +21,21 @@ from torch import nn
 from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.game.numbers import whole
-from hex_ai.game.records import SCHEMA_VERSION, GameRecord
-from hex_ai.inference.inference_plan import InferencePlan, resolve_device
+from hex_ai.game.records import RESIGN, SCHEMA_VERSION, GameRecord
+from hex_ai.inference.evaluation_cache import entry_bytes
+from hex_ai.inference.inference_plan import (
+    NUMERICS_RULE,
+    ORIENTATION_RULE,
+    InferencePlan,
+    resolve_device,
+)
 from hex_ai.inference.inference_stats import ratio
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
-from hex_ai.inference.tuning import plan_for
+from hex_ai.inference.tuning import plan_for, remembered_plan
 from hex_ai.network.architecture import architecture_of, config_of, unwrapped
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
 from hex_ai.network.torch_state import undisturbed
+from hex_ai.selfplay.memory_use import most_requests
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.shard_writer import ShardWriter
@@ -37,13 +45,24 @@ from hex_ai.store.run_folder import (
     GameStore,
     read_games,
     read_run,
+    read_summary,
     require_no_run,
     shard_paths,
+    stored_ids,
+    write_json,
 )
+from hex_ai.store.summary import RunSummary
 
 # Games in flight where nobody says otherwise: enough rows a level to fill the largest batch shape
 # several times over, few enough that the first games end soon.
 DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "cuda": 8192}
+
+
+# A run that can make no more requests than this plays before a network would be compiled, which
+# takes 10 s and more: docs/performance.md.
+SMALL_RUN = 10_000
+
+log = logging.getLogger(__name__)
 
 
 class SelfPlayEngine:
@@ -61,9 +80,11 @@ class SelfPlayEngine:
       deduplicate: answer equal positions of a batch once.
       device: `auto` (cuda, else cpu), `cpu`, `cuda`, or `cuda:1` for the second GPU.
       precision: `auto`, `float32` or `bfloat16`.
-      runtime: `auto`, `eager`, `graph` (CUDA only) or `compiled`.
+      runtime: `auto`, `eager`, `graph` (CUDA only) or `compiled`. With `auto` a run too small to be
+        worth compiling for plays eager, unless a plan is remembered for this machine: `SMALL_RUN`.
       plan: an inference plan to use instead of what device, precision and runtime ask for.
-      output_dir: folder to store games in; without it they are only yielded.
+      output_dir: folder to store games in; without it they are only yielded. Once it has all that
+        were asked for, `summary.json` there says what they came to.
       resume: go on with the run in `output_dir`, under the inference plan recorded there.
       settings: fields of `SelfPlaySettings`, which decide the games: `board_size=11`, `seed=7`, …
 
@@ -72,6 +93,7 @@ class SelfPlayEngine:
       network: digest, architecture and settings of the network.
       inference: evaluates positions.
       runner: plays the games.
+      summary: figures over the games of the run, those of earlier sittings included.
 
     Raises:
       CheckpointError: the checkpoint cannot be used.
@@ -107,6 +129,7 @@ class SelfPlayEngine:
         self._resume = resume
         recorded = self._recorded_plan(device=device, precision=precision, runtime=runtime)
         self._resumes_run = recorded is not None
+        self._may_play_eager = not (recorded or plan) and _by_default(network, device, runtime)
         plan = recorded or plan or plan_for(network, device, runtime, precision)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
@@ -127,7 +150,7 @@ class SelfPlayEngine:
             device=plan.device,
             network=self.network["digest"],
         )
-        self._prepared = False
+        self._cache_size, self._prepared, self._to_play = cache_size, False, 0
         self._start_counting()
 
     def generate_games(self, num_games: int, first_game: int = 0) -> Iterator[GameRecord]:
@@ -138,30 +161,79 @@ class SelfPlayEngine:
         stores what is finished.
 
         Raises:
-          SettingError: a number of games or a first id below 0.
-          StoreError: the output folder cannot be used.
+          SettingError: a number of games or a first id below 0, or games in flight, or a cache,
+            that want more memory than there is.
+          StoreError: the output folder cannot be used; RecordError: it holds a game twice.
           NetworkError: the network gave an invalid evaluation.
         """
         num_games, first_game = whole("games", num_games), whole("first game", first_game)
         if num_games < 0 or first_game < 0 or first_game + num_games > 2**63:
             raise SettingError(f"{num_games} games from number {first_game} on: not in 0 to 2^63")
+        left = num_games - self._stored()
+        self._require_memory(left)
+        self._to_play = max(left, 0)
+        if first_game == 0:  # others are part of a run that is shared, under one plan
+            self._compile_only_if_worth_it(num_games)
         self.prepare()
         asked = range(first_game, first_game + num_games)
         missing: Iterable[int] = asked
         self._start_counting()
         writer = None
         with ExitStack() as stack:
-            stack.callback(self._stop_clock)
             if self.output_dir is not None:
                 description = self.run_description()
                 store = GameStore(self.output_dir, description, resume=self._resume)
-                writer = stack.enter_context(ShardWriter(stack.enter_context(store)))
+                stack.enter_context(store)
                 missing = store.missing(asked)
-            batches = stack.enter_context(closing(self.runner.play(missing)))
+                if not store.is_complete(asked) or read_summary(self.output_dir) is None:
+                    stack.callback(self._write_summary, store, asked)
+                self._take_in_stored_games()
+                writer = stack.enter_context(ShardWriter(store))
+            stack.callback(self._stop_clock)
+            batches = stack.enter_context(closing(self.runner.play(missing, left)))
             for games in batches:
+                self._take_in(games)
                 yield from self._counted(writer.add(games) if writer else games)
             if writer:
                 yield from self._counted(writer.finish())
+
+    def _take_in_stored_games(self) -> None:
+        """Counts the games of earlier sittings into the summary; the clock of this one starts."""
+        for game in self.stored_games():
+            self.summary.add(game)
+        self._started = time.monotonic()
+
+    def _take_in(self, games: Iterable[GameRecord]) -> None:
+        for game in games:
+            self._finished += 1
+            self.summary.add(game)
+
+    def _write_summary(self, store: GameStore, asked: range) -> None:
+        """Says in the folder what its games came to, once they are all there."""
+        if store.is_complete(asked):
+            ids = {"first_game": asked.start, "num_games": asked.stop - asked.start}
+            figures = {"games": self.summary.to_json(), "performance": self.get_performance_stats()}
+            write_json(store.folder / "summary.json", ids | figures)
+
+    def _require_memory(self, games: int) -> None:
+        """Raises `SettingError` where so many games want more memory than there is."""
+        entries = self._cache_size
+        if self.runner.device.type == "cpu":  # where what is never written takes no memory
+            entries = min(entries, games * most_requests(self.settings))
+        cache = entries * entry_bytes(self.settings.board_size**2)
+        self.runner.require_memory(games, cache, f" and {entries} evaluations remembered")
+
+    def _compile_only_if_worth_it(self, games: int) -> None:
+        """Decides by the size of a new run, before it starts, whether it plays eager."""
+        if self._prepared or not self._may_play_eager or self.inference.plan.runtime != "compiled":
+            return
+        if games * most_requests(self.settings) <= SMALL_RUN:
+            log.warning("too few games to compile for: the network runs eager in this run")
+            self.inference.run_eager()
+
+    def _stored(self) -> int:
+        """Games of earlier sittings."""
+        return len(stored_ids(self.output_dir)) if self._resume and self.output_dir else 0
 
     def _counted(self, games: Iterable[GameRecord]) -> Iterator[GameRecord]:
         for game in games:
@@ -170,7 +242,9 @@ class SelfPlayEngine:
             yield game
 
     def _start_counting(self) -> None:
-        self._games = self._moves = 0
+        self._games = self._moves = self._finished = 0
+        threshold = self.settings.resign_threshold if RESIGN in self.settings.stop else None
+        self.summary = RunSummary(resign_threshold=threshold)
         self._started = time.monotonic()
         self._ended: float | None = None
         self.inference.reset_stats()
@@ -195,6 +269,8 @@ class SelfPlayEngine:
         seconds = (self._ended or time.monotonic()) - self._started
         return stats | {
             "games": self._games,
+            "finished_games": self._finished,
+            "games_to_play": self._to_play,
             "moves": self._moves,
             "searched_moves": searches,
             "seconds": seconds,
@@ -239,7 +315,7 @@ class SelfPlayEngine:
         if folder is None and self._resume:
             raise SettingError("resume wants the folder of the run: give it as --out or output_dir")
         if folder is not None and not self._resume:
-            require_no_run(folder)
+            require_no_run(folder, "resume=True")
         run = read_run(folder) if folder is not None and self._resume else None
         if run is None:
             return None
@@ -248,7 +324,9 @@ class SelfPlayEngine:
             resolve_device(plan.device)
         except SettingError as error:
             raise StoreError(f"{folder}/run.json: {error}") from error
-        recorded, wanted = plan.to_json(), asked | {"torch_version": str(torch.__version__)}
+        rules = {"orientation": ORIENTATION_RULE, "numerics": NUMERICS_RULE}
+        recorded = plan.to_json()
+        wanted = asked | rules | {"torch_version": str(torch.__version__)}
         device = str(wanted.pop("device"))
         for name, value in (wanted | {"device": device.partition(":")[0]}).items():
             if value not in ("auto", recorded[name]):
@@ -277,6 +355,11 @@ def _settings(fields: dict[str, Any]) -> SelfPlaySettings:
     if unknown:
         raise SettingError(f"self-play has no setting {unknown[0]!r}")
     return SelfPlaySettings(**fields)
+
+
+def _by_default(network: nn.Module, device: str, runtime: str) -> bool:
+    """Whether nobody has chosen the runtime, by a flag or by tuning."""
+    return runtime == "auto" and remembered_plan(network, resolve_device(device)) is None
 
 
 def _description(network: nn.Module) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
+from hex_ai.atomic_files import DRAFT_PATTERN, append_whole, atomic_file
 from hex_ai.errors import RecordError, StoreError
-from hex_ai.game.records import GameRecord, Games
+from hex_ai.game.records import SCHEMA_VERSION, GameRecord, Games
 from hex_ai.store.schema import from_table, games_of, require_schema, to_table
 
 RUN_FORMAT = "hex_ai-run"
@@ -28,6 +28,9 @@ RUN_VERSION = 1
 
 # What must be the same for a run to be resumed.
 _RUN_PARTS = ("network", "settings", "plan")
+
+# Settings that the readers of games go by.
+_KINDS: dict[str, Any] = {"board_size": int, "stop": list, "resign_threshold": (int, float)}
 
 _SHARD = re.compile(r"games-[0-9]{6,}\.parquet")
 
@@ -45,7 +48,7 @@ class GameStore:
 
     Raises:
       StoreError: the folder cannot be written, is in use, holds games without `resume`, holds a
-        damaged shard, or was made with other settings.
+        damaged shard, or was made with other settings; RecordError: it holds a game twice.
     """
 
     def __init__(self, folder: Path, run: dict[str, Any], *, resume: bool = False) -> None:
@@ -73,7 +76,7 @@ class GameStore:
             require_no_run(self.folder)
         else:
             _require_same(self.folder, known, run)
-        self.finished = {game_id for path in shards for game_id in _ids(path)}
+        self.finished = set(_shard_of_each(shards))
         self._next_shard = 1 + _shard_number(shards[-1]) if shards else 0
 
     def __enter__(self) -> "GameStore":
@@ -86,6 +89,10 @@ class GameStore:
         """Releases the lock."""
         self._lock.close()
 
+    def is_complete(self, ids: range) -> bool:
+        """Whether all games asked for are stored."""
+        return len(self.finished) >= ids.stop - ids.start
+
     def missing(self, ids: range) -> Iterator[int]:
         """Those of the games asked for that are not stored. If there are any, the summary that an
         earlier sitting has left is wrong from now on, and goes.
@@ -96,7 +103,7 @@ class GameStore:
         stray = min((game_id for game_id in self.finished if game_id not in ids), default=None)
         if stray is not None:
             raise StoreError(f"{self.folder}: holds game {stray}, which was not asked for")
-        if len(ids) > len(self.finished):
+        if not self.is_complete(ids):
             (self.folder / "summary.json").unlink(missing_ok=True)
         finished = frozenset(self.finished)
         return (game_id for game_id in ids if game_id not in finished)
@@ -129,10 +136,11 @@ def load_games(folder: str | os.PathLike[str]) -> Games:
 
     Raises:
       StoreError: no run there, or a shard that cannot be read; RecordError: games of several
-        board sizes.
+        board sizes, or a game that is there twice.
     """
-    tables = [_read(path) for path in _some_shards(Path(folder))]
-    return from_table(pa.concat_tables(tables).sort_by("game_id"))
+    tables = {path: _read(path) for path in _some_shards(Path(folder))}
+    _require_once((path, table["game_id"].to_pylist()) for path, table in tables.items())
+    return from_table(pa.concat_tables(tables.values()).sort_by("game_id"))
 
 
 def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
@@ -141,16 +149,15 @@ def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
     Rows of cells are as wide as the longest of their shard.
 
     Raises:
-      StoreError: no run there, or a shard that cannot be read.
+      StoreError: no run there, or a shard that cannot be read; RecordError: a game is there twice.
     """
-    paths = _some_shards(Path(folder))
-    order = sorted((id_, path, row) for path in paths for row, id_ in enumerate(_ids(path)))
-    last_use = {path: place for place, (_, path, _) in enumerate(order)}
-    games: dict[Path, list[GameRecord]] = {}
-    for place, (_, path, row) in enumerate(order):
+    order = sorted(_shard_of_each(_some_shards(Path(folder))).items())
+    last_use = {path: place for place, (_, path) in enumerate(order)}
+    games: dict[Path, dict[int, GameRecord]] = {}
+    for place, (game_id, path) in enumerate(order):
         if path not in games:
-            games[path] = read_shard(path)
-        yield games[path][row]
+            games[path] = {game.game_id: game for game in read_shard(path)}
+        yield games[path][game_id]
         if last_use[path] == place:
             del games[path]
 
@@ -158,7 +165,7 @@ def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
 def read_shard(path: Path) -> list[GameRecord]:
     """The records of one shard, in stored order. Raises `StoreError` if it cannot be read."""
     table = _read(path)
-    with _errors_named(path):
+    with _errors_named(path), _way_out_told(path):
         return list(games_of(from_table(table), table["network"].to_pylist()))
 
 
@@ -177,6 +184,15 @@ def shard_sizes(folder: Path) -> dict[Path, int]:
     return sizes
 
 
+def stored_ids(folder: Path) -> set[int]:
+    """The ids of the games in a folder; none if it is not there.
+
+    Raises:
+      StoreError: a shard that cannot be read; RecordError: a game is there twice.
+    """
+    return set(_shard_of_each(shard_paths(folder)))
+
+
 def shard_paths(folder: Path) -> list[Path]:
     """The shards of a folder in the order in which they were written; none if it is not there."""
     if not folder.exists():
@@ -187,18 +203,32 @@ def shard_paths(folder: Path) -> list[Path]:
     return sorted(paths, key=_shard_number)
 
 
-def require_no_run(folder: Path) -> None:
-    """Raises `StoreError` if the folder holds a run already."""
+def require_no_run(folder: Path, way_on: str = "--resume") -> None:
+    """Raises `StoreError` if the folder holds a run already; `way_on` goes on with it."""
     if read_run(folder) is not None:
-        raise StoreError(f"{folder}: holds a run already; --resume goes on with it")
+        raise StoreError(f"{folder}: holds a run already; {way_on} goes on with it")
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """What `run.json` says, or None if there is none. Raises `StoreError` if it is damaged."""
+    """What `run.json` says, or None if there is none.
+
+    Raises:
+      StoreError: it is damaged, or of another version, its own or that of the records.
+    """
     path = folder / "run.json"
     run = read_document(path, RUN_FORMAT, RUN_VERSION, "a run")
-    if run is not None and not all(isinstance(run.get(part), dict) for part in _RUN_PARTS):
+    if run is None:
+        return None
+    if not all(isinstance(run.get(part), dict) for part in _RUN_PARTS):
         raise StoreError(f"{path}: lacks one of {', '.join(_RUN_PARTS)}")
+    version = run.get("schema_version", SCHEMA_VERSION)
+    if type(version) is not int or version != SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: record schema version {version!r}, this package reads {SCHEMA_VERSION}"
+        )
+    for name, value in run["settings"].items():
+        if not isinstance(value, _KINDS.get(name, object)):
+            raise StoreError(f"{path}: {name} {value!r} is no such setting")
     return run
 
 
@@ -244,6 +274,23 @@ def write_text(path: Path, text: str) -> None:
     """
     with _errors_named(path), open(path, "wb") if _is_special(path) else atomic_file(path) as file:
         file.write(text.encode())
+
+
+def keep_lines(path: Path, lines: str, *, first: bool) -> None:
+    """Writes lines behind those of a file, whole or not at all; the first take an old file's place.
+
+    Does nothing for a pipe or a device, which `write_text` tells the whole text at the end.
+
+    Raises:
+      StoreError: they cannot be written.
+    """
+    if _is_special(path):
+        return
+    if first:
+        write_text(path, lines)
+        return
+    with _errors_named(path):
+        append_whole(path, lines.encode())
 
 
 def require_writable(path: Path) -> None:
@@ -300,6 +347,7 @@ def _some_shards(folder: Path) -> list[Path]:
     paths = shard_paths(folder)
     if not paths:
         raise StoreError(f"{folder}: holds no games")
+    read_run(folder)  # a version that it names may be another
     return paths
 
 
@@ -316,20 +364,57 @@ def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -
     if before != now:
         raise StoreError(f"{folder}: was made by hex_ai {before}, not {now}")
     for part in _RUN_PARTS:
-        for name, now in sorted(wanted[part].items()):
-            if (before := known[part].get(name)) != now:
+        for name in sorted(wanted[part].keys() | known[part].keys()):
+            before, now = known[part].get(name), wanted[part].get(name)
+            if before != now:
                 raise StoreError(f"{folder}: {name} is {before!r} in this run, not {now!r}")
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
     with _errors_named(path):
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        with _way_out_told(path):
+            file = pq.ParquetFile(path, page_checksum_verification=True)
         require_schema(file.schema_arrow)
-        return file.read(columns=columns)
+        with _way_out_told(path):
+            return file.read(columns=columns)
 
 
-def _ids(path: Path) -> list[int]:
-    return cast(list[int], _read(path, ["game_id"])["game_id"].to_pylist())
+@contextmanager
+def _way_out_told(path: Path) -> Iterator[None]:
+    """Says of a damaged shard what to do about it."""
+    try:
+        yield
+    except (OSError, RecordError, pa.ArrowException) as error:
+        # What the system says of a file is not about its bytes; Arrow's own errors have no number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise RecordError(f"{' '.join(str(error).split())}{_way_out(path.parent)}") from error
+
+
+def _way_out(folder: Path) -> str:
+    """How the games of a shard come back; those of a run of learning do not."""
+    with suppress(StoreError):
+        run = read_run(folder)
+        if run is not None and "learnt_in" not in run["network"]:
+            return "; damaged: delete it, and `hex-ai selfplay … --resume` plays its games again"
+    return "; damaged"
+
+
+def _shard_of_each(paths: Sequence[Path]) -> dict[int, Path]:
+    """The shard of each game in these shards, by id."""
+    return _require_once((path, _read(path, ["game_id"])["game_id"].to_pylist()) for path in paths)
+
+
+def _require_once(shards: Iterable[tuple[Path, list[int]]]) -> dict[int, Path]:
+    """The shard of each game, by id. Raises `RecordError` if one is there twice."""
+    found: dict[int, Path] = {}
+    for path, ids in shards:
+        for game_id in ids:
+            if (other := found.setdefault(game_id, path)) is not path:
+                raise RecordError(f"{path}: game {game_id} is stored twice, in {other.name} too")
+        if len(set(ids)) < len(ids):
+            raise RecordError(f"{path}: a game is stored twice")
+    return found
 
 
 def _shard_number(path: Path) -> int:

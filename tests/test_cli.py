@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -190,6 +191,27 @@ def test_progress_keeps_what_matters_most_on_narrow_terminals(width: int, games:
     wide = progress.fitted(stats, 200)[2]
     assert "games/s" in wide
     assert "evaluations/s" in wide
+
+
+@pytest.mark.parametrize("runtime", ["compiled", "eager"])
+def test_off_a_terminal_a_long_preparation_is_told_of(
+    runtime: str, run: Command, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing but the refusal of a run that is refused before it."""
+    monkeypatch.setattr("hex_ai.inference.model_inference.forward_of", lambda network, _: network)
+    monkeypatch.setattr(progress, "LIVE_SECONDS", 0.001)
+    prepare = SelfPlayEngine.prepare
+
+    def slow(engine: SelfPlayEngine) -> Any:
+        plan = prepare(engine)
+        time.sleep(0.2)
+        return plan
+
+    monkeypatch.setattr(SelfPlayEngine, "prepare", slow)
+    flags = [*flags, "--runtime", runtime]
+    assert run(*flags).err == ("preparing the network\n" if runtime == "compiled" else "")
+    many = ["--num-games", 2**24, "--games-in-flight", 2**24, "--board-size", 19]
+    refused(run(*flags, *many), "GB of memory")
 
 
 def test_help_comes_without_torch() -> None:

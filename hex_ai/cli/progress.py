@@ -102,7 +102,10 @@ def _show_live(engine: SelfPlayEngine, console: Console, done: threading.Event) 
 
 
 def _show_plain(engine: SelfPlayEngine, console: Console, done: threading.Event) -> None:
-    if engine.inference.plan.runtime != "eager":
+    # A network that runs eager is prepared in no time.
+    while not engine.is_preparing and not done.wait(LIVE_SECONDS):
+        pass
+    if engine.is_preparing and engine.inference.plan.runtime != "eager":
         console.print(PREPARING)
     while not done.wait(PLAIN_SECONDS):
         stats = engine.get_performance_stats()

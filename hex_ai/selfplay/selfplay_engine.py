@@ -94,6 +94,7 @@ class SelfPlayEngine:
       inference: evaluates positions.
       runner: plays the games.
       summary: figures over the games of the run, those of earlier sittings included.
+      is_preparing: whether `prepare` has begun: the run was not refused before.
 
     Raises:
       CheckpointError: the checkpoint cannot be used.
@@ -126,7 +127,7 @@ class SelfPlayEngine:
         network = copy.deepcopy(unwrapped(model)) if model is not None else _load(model_path)
         self.network = _description(network)
         self.output_dir = Path(output_dir) if output_dir is not None else None
-        self._resume = resume
+        self._resume, self.is_preparing = resume, False
         recorded = self._recorded_plan(device=device, precision=precision, runtime=runtime)
         self._resumes_run = recorded is not None
         self._may_play_eager = not (recorded or plan) and _by_default(network, device, runtime)
@@ -150,7 +151,7 @@ class SelfPlayEngine:
             device=plan.device,
             network=self.network["digest"],
         )
-        self._cache_size, self._prepared, self._to_play = cache_size, False, 0
+        self._cache_size, self._to_play, self._prepared = cache_size, 0, False
         self._start_counting()
 
     def generate_games(self, num_games: int, first_game: int = 0) -> Iterator[GameRecord]:
@@ -255,6 +256,7 @@ class SelfPlayEngine:
     def prepare(self) -> InferencePlan:
         """Loads, compiles and compares what the plan names, so that play can start at once."""
         if not self._prepared:
+            self.is_preparing = True
             wanted = self.inference.plan
             kept = self.inference.prepare(self.settings.board_size)
             if self._resumes_run and kept != wanted:

@@ -14,7 +14,6 @@ from hostile_files import small_network
 
 from hex_ai.bench.modes import BenchSettings
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import flag, real, whole, wholes
 from hex_ai.game.positions import Positions
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.global_collector import GlobalPositionCollector
@@ -23,6 +22,7 @@ from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import PositionCollector
 from hex_ai.network.checkpoint import load_checkpoint
 from hex_ai.network.resnet import NetworkConfig
+from hex_ai.numbers import flag, real, whole, wholes
 from hex_ai.puct.levels import level
 from hex_ai.puct.search import PuctSearch, PuctSettings
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine

@@ -30,7 +30,7 @@ from common import PeerError, Rates, Setup, call_contender, make_network
 from hex_ai.errors import HexAIError, SettingError
 from hex_ai.inference.inference_plan import device_name
 from hex_ai.network.architecture import parameter_count
-from hex_ai.store.run_folder import require_writable, write_json
+from hex_ai.store.output_files import require_writable, write_json
 
 SCHEMA_VERSION = 1
 

@@ -17,7 +17,8 @@ from hex_ai.errors import SettingError
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import SWAP
 from hex_ai.inference.inference_plan import resolve_device
-from hex_ai.store.run_folder import keep_lines, require_writable, write_text
+from hex_ai.numbers import whole
+from hex_ai.store.output_files import keep_lines, require_writable, write_text
 
 
 def match(
@@ -63,11 +64,14 @@ def match(
       SettingError: an invalid setting, name of a player, or file of openings.
       HexAIError: a player that cannot be started, fails, or gives a move that is not legal.
     """
+    board_size, seed = whole("board size", board_size), whole("seed", seed)
+    games = None if games is None else whole("games", games)
+    games_in_flight = whole("games in flight", games_in_flight)
     if games_in_flight < 1:
         raise SettingError(f"games in flight {games_in_flight} is not 1 or more")
     pairs = match_openings(openings, board_size, games, seed=seed, device=device)
     test = None if sprt is None else Sprt(*sprt)
-    options = PlayerOptions(temperature, seed, move_seconds, resolve_device(device).type, swap)
+    options = PlayerOptions(temperature, seed, move_seconds, str(resolve_device(device)), swap)
     file = None if save is None else Path(save)
     if file is not None:
         require_writable(file)

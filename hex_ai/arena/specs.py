@@ -11,6 +11,7 @@ from hex_ai.formats.moves import SWAP_RULES
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import MAX_TEMPERATURE
 from hex_ai.network.checkpoint import load_checkpoint
+from hex_ai.numbers import settle
 from hex_ai.puct.levels import level
 
 DEFAULT_WIDTHS = (3, 2)
@@ -43,6 +44,7 @@ class PlayerOptions:
     swap: str = "off"
 
     def __post_init__(self) -> None:
+        settle(self, ("seed",), ("temperature", "move_seconds"))
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
             raise SettingError(
                 f"temperature {self.temperature} is not between 0 and {MAX_TEMPERATURE:g}"

@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import settle
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
+from hex_ai.numbers import settle
 from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine

@@ -22,7 +22,7 @@ from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
 from hex_ai.selfplay.settings import SelfPlaySettings
-from hex_ai.store.run_folder import require_writable, write_json
+from hex_ai.store.output_files import require_writable, write_json
 
 
 def bench(

@@ -12,15 +12,9 @@ from hex_ai.formats.games import FORMATS, board_at, store_lines, written_games
 from hex_ai.formats.svg import board_svg
 from hex_ai.formats.text import board_text
 from hex_ai.game.records import RESIGN, STOPS, GameRecord
+from hex_ai.store.output_files import write_text
 from hex_ai.store.replay import find_faults
-from hex_ai.store.run_folder import (
-    read_run,
-    read_shard,
-    read_summary,
-    require_folder,
-    shard_paths,
-    write_text,
-)
+from hex_ai.store.run_folder import read_run, read_shard, read_summary, require_folder, shard_paths
 from hex_ai.training.learn_folder import read_notes
 
 Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]

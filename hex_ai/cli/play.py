@@ -29,7 +29,7 @@ def play(
     device: Device = "auto",
     architecture_module: ArchitectureModule = None,
 ) -> None:
-    """Play a series against whoever comes in an arena of hexgame-server."""
+    """Play a series in an arena of hexgame-server."""
     kind, _, url = arena.partition(":")
     if kind != "hexgame":
         raise SettingError(f"{arena!r} is no arena such as hexgame:ws://127.0.0.1:8000")

@@ -18,8 +18,9 @@ from hex_ai.formats.sgf_collection import find_games
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.formats.views import BoardView, GameView, view_of_game, view_of_moves, view_of_sgf
 from hex_ai.game.records import GameRecord
+from hex_ai.store.output_files import write_text
 from hex_ai.store.replay import replay
-from hex_ai.store.run_folder import read_games, write_text
+from hex_ai.store.run_folder import read_games
 
 _TRMPH = "https://trmph.com/hex/board"
 _LINK = re.compile(

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
-from hex_ai.game.numbers import whole
 from hex_ai.game.records import MAX_SIZE
+from hex_ai.numbers import whole
 
 # The six cells that touch (row, column). The set is its own transpose, and so is Hex.
 NEIGHBOURS = ((-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0))

@@ -9,9 +9,11 @@ from hex_ai.htp.asker import Asker, standard_input
 from hex_ai.htp.engine import HtpEngine
 from hex_ai.htp.protocol import Session
 from hex_ai.htp.settings import HtpSettings
+from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.tuning import plan_for
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.numbers import whole
 
 # Enough for the searches of a game; a small table is quickly there.
 CACHE_SIZE = 2**15
@@ -45,7 +47,8 @@ def serve_htp(
       SettingError: an invalid setting.
       CheckpointError: an unusable checkpoint.
     """
-    settings = HtpSettings(tuple(widths), seconds, swap, level)
+    settings = HtpSettings(check_widths(widths), seconds, swap, level)
+    board_size = whole("board size", board_size)
     network = load_checkpoint(model or default_model_path()).network
     plan = plan_for(network, device, runtime, precision)
     inference = ModelInference(network, plan, cache_size=CACHE_SIZE)

@@ -7,6 +7,7 @@ from typing import Any
 from hex_ai.errors import SettingError
 from hex_ai.formats.moves import SWAP_RULES
 from hex_ai.inference.fixed_tree_search import check_widths, parse_widths
+from hex_ai.numbers import settle
 from hex_ai.puct.levels import level
 
 OFF = "off"
@@ -34,7 +35,8 @@ class HtpSettings:
     level: int | None = None
 
     def __post_init__(self) -> None:
-        check_widths(self.widths)
+        object.__setattr__(self, "widths", check_widths(self.widths))
+        settle(self, ("level",), ("seconds",))
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise SettingError(f"seconds {self.seconds} is not a positive number")
         if self.level is not None:

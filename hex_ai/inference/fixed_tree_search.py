@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
-from hex_ai.game.numbers import wholes
 from hex_ai.game.positions import Positions
 from hex_ai.inference.global_collector import GlobalPositionCollector
 from hex_ai.inference.move_choice import (
@@ -27,6 +26,7 @@ from hex_ai.inference.move_choice import (
     top_moves,
 )
 from hex_ai.inference.position_collector import Collector, PositionCollector
+from hex_ai.numbers import wholes
 
 __all__ = [
     "GlobalPositionCollector",

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hex_ai.errors import CollectorError, SettingError
-from hex_ai.game.numbers import real, whole
 from hex_ai.game.positions import Positions
 from hex_ai.inference.position_collector import (
     Collector,
@@ -14,6 +13,7 @@ from hex_ai.inference.position_collector import (
     Evaluator,
     evaluate_together,
 )
+from hex_ai.numbers import real, whole
 
 
 class _Ask:

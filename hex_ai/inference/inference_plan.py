@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import settle, wholes
+from hex_ai.numbers import settle, wholes
 
 log = logging.getLogger(__name__)
 

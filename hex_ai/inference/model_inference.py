@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from hex_ai.errors import InvalidEvaluationError, NetworkError, SettingError, ShapeError
-from hex_ai.game.numbers import whole
 from hex_ai.game.positions import Positions
 from hex_ai.inference.evaluation_cache import EvaluationCache, Oriented, first_equals, orient
 from hex_ai.inference.inference_plan import (
@@ -45,6 +44,7 @@ from hex_ai.network.architecture import (
     with_colours,
 )
 from hex_ai.network.torch_state import undisturbed
+from hex_ai.numbers import whole
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import whole
 from hex_ai.game.positions import Positions
+from hex_ai.numbers import whole
 
 Callback = Callable[[Tensor], None]
 Evaluation = tuple[Tensor, Tensor]

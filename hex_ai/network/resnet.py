@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import flag, settle
 from hex_ai.network.architecture import ADDED_LATER, register_architecture
 from hex_ai.network.paths import ShortestPaths
 from hex_ai.network.torch_state import float32_made
+from hex_ai.numbers import flag, settle
 
 
 @dataclass(frozen=True)

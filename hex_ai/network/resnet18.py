@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from hex_ai.errors import SettingError, ShapeError
-from hex_ai.game.numbers import settle
 from hex_ai.network.architecture import register_architecture
 from hex_ai.network.torch_state import float32_made
+from hex_ai.numbers import settle
 from hex_ai.value_utils import from_win_logit, to_red_view
 
 SIZE = 13

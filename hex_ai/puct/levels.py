@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import whole
 from hex_ai.game.positions import Positions
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Collector
 from hex_ai.keyed_random import gumbel_noise
+from hex_ai.numbers import whole
 from hex_ai.puct.search import PuctSearch, PuctSettings
 
 # Nodes that the trees of a group of games may have. Some nodes are proven without an evaluation.

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
-from hex_ai.game.numbers import real, settle, whole
 from hex_ai.game.positions import Positions
 from hex_ai.game.threats import resolve
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Collector
 from hex_ai.network.torch_state import undisturbed
+from hex_ai.numbers import real, settle, whole
 from hex_ai.puct.cell_sets import Frame, as_integers
 from hex_ai.puct.position_pool import PositionPool
 from hex_ai.puct.tree import WON, Descent, Node, PuctTree, expected_line

@@ -9,11 +9,11 @@ from contextlib import suppress
 import torch
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import real, whole
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.global_collector import GlobalPositionCollector
 from hex_ai.inference.memory import require_memory
 from hex_ai.inference.position_collector import Collector, Evaluator, PositionCollector
+from hex_ai.numbers import real, whole
 from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
 from hex_ai.selfplay.memory_use import bytes_of_games
 from hex_ai.selfplay.settings import SelfPlaySettings

@@ -20,7 +20,6 @@ from torch import nn
 
 from hex_ai import __version__
 from hex_ai.errors import SettingError, StoreError
-from hex_ai.game.numbers import whole
 from hex_ai.game.records import RESIGN, SCHEMA_VERSION, GameRecord
 from hex_ai.inference.evaluation_cache import entry_bytes
 from hex_ai.inference.inference_plan import (
@@ -35,10 +34,12 @@ from hex_ai.inference.tuning import plan_for, remembered_plan
 from hex_ai.network.architecture import architecture_of, config_of, unwrapped
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
 from hex_ai.network.torch_state import undisturbed
+from hex_ai.numbers import whole
 from hex_ai.selfplay.memory_use import most_requests
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.shard_writer import ShardWriter
+from hex_ai.store.output_files import write_json
 from hex_ai.store.run_folder import (
     RUN_FORMAT,
     RUN_VERSION,
@@ -49,7 +50,6 @@ from hex_ai.store.run_folder import (
     require_no_run,
     shard_paths,
     stored_ids,
-    write_json,
 )
 from hex_ai.store.summary import RunSummary
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import flag, settle
 from hex_ai.game.records import MAX_SIZE, MIN_SIZE, RESIGN
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import MAX_TEMPERATURE
+from hex_ai.numbers import flag, settle
 from hex_ai.selfplay.openings import check_opening
 from hex_ai.selfplay.stopping import check_stop
 

@@ -4,7 +4,6 @@ A shard appears under its name only when it is whole and on the disk, so whateve
 process, the games of the shards are exactly those that were stored.
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -12,15 +11,15 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hex_ai.atomic_files import DRAFT_PATTERN, append_whole, atomic_file
+from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
 from hex_ai.errors import RecordError, StoreError
 from hex_ai.game.records import SCHEMA_VERSION, GameRecord, Games
+from hex_ai.store.output_files import errors_named, write_json
 from hex_ai.store.schema import from_table, games_of, require_schema, to_table
 
 RUN_FORMAT = "hex_ai-run"
@@ -53,7 +52,7 @@ class GameStore:
 
     def __init__(self, folder: Path, run: dict[str, Any], *, resume: bool = False) -> None:
         self.folder = folder
-        with _errors_named(folder):
+        with errors_named(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(folder)
         try:
@@ -63,7 +62,7 @@ class GameStore:
             raise
 
     def _open(self, run: dict[str, Any], resume: bool) -> None:
-        with _errors_named(self.folder):
+        with errors_named(self.folder):
             for draft in self.folder.glob(DRAFT_PATTERN):
                 draft.unlink()
         shards = shard_paths(self.folder)
@@ -127,7 +126,7 @@ def write_shard(folder: Path, number: int, games: Sequence[GameRecord]) -> None:
       StoreError: the disk is full or the folder gone; nothing of this shard is left.
     """
     table, path = to_table(games), folder / f"games-{number:06d}.parquet"
-    with _errors_named(path), atomic_file(path) as file:
+    with errors_named(path), atomic_file(path) as file:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
@@ -165,7 +164,7 @@ def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
 def read_shard(path: Path) -> list[GameRecord]:
     """The records of one shard, in stored order. Raises `StoreError` if it cannot be read."""
     table = _read(path)
-    with _errors_named(path), _way_out_told(path):
+    with errors_named(path), _way_out_told(path):
         return list(games_of(from_table(table), table["network"].to_pylist()))
 
 
@@ -198,7 +197,7 @@ def shard_paths(folder: Path) -> list[Path]:
     if not folder.exists():
         return []
     require_folder(folder)
-    with _errors_named(folder):
+    with errors_named(folder):
         paths = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
     return sorted(paths, key=_shard_number)
 
@@ -261,47 +260,6 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     return cast(dict[str, Any], summary)
 
 
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Writes JSON whole or not at all. Raises `StoreError` if it cannot be written."""
-    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text whole or not at all; to a pipe or a device as it comes.
-
-    Raises:
-      StoreError: it cannot be written.
-    """
-    with _errors_named(path), open(path, "wb") if _is_special(path) else atomic_file(path) as file:
-        file.write(text.encode())
-
-
-def keep_lines(path: Path, lines: str, *, first: bool) -> None:
-    """Writes lines behind those of a file, whole or not at all; the first take an old file's place.
-
-    Does nothing for a pipe or a device, which `write_text` tells the whole text at the end.
-
-    Raises:
-      StoreError: they cannot be written.
-    """
-    if _is_special(path):
-        return
-    if first:
-        write_text(path, lines)
-        return
-    with _errors_named(path):
-        append_whole(path, lines.encode())
-
-
-def require_writable(path: Path) -> None:
-    """Raises `StoreError` if no file can be written there, before work is put into it."""
-    with _errors_named(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "Is a directory")
-        if not _is_special(path):
-            TemporaryFile(dir=path.resolve().parent).close()
-
-
 def lock_folder(folder: Path) -> BinaryIO:
     """The folder's lock, which the system takes back when the process ends, however it ends.
 
@@ -309,7 +267,7 @@ def lock_folder(folder: Path) -> BinaryIO:
       StoreError: another process holds it, or the folder cannot be written.
     """
     path = folder / ".lock"
-    with _errors_named(path), ExitStack() as unless_locked:
+    with errors_named(path), ExitStack() as unless_locked:
         file = unless_locked.enter_context(open(path, "ab"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -317,22 +275,6 @@ def lock_folder(folder: Path) -> BinaryIO:
             raise StoreError(f"{folder}: another process is writing here") from error
         unless_locked.pop_all()
     return file
-
-
-@contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
-    """Makes what goes wrong with a file or in it a `StoreError` that names it."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror or ' '.join(str(error).split())}") from error
-    except (RecordError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise StoreError(f"{path}: {error}") from error
-
-
-def _is_special(path: Path) -> bool:
-    """Whether this is a pipe, a terminal or the like."""
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def require_folder(folder: Path) -> None:
@@ -352,7 +294,7 @@ def _some_shards(folder: Path) -> list[Path]:
 
 
 def _read_json(path: Path) -> Any:
-    with _errors_named(path):
+    with errors_named(path):
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
@@ -371,7 +313,7 @@ def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
-    with _errors_named(path):
+    with errors_named(path):
         with _way_out_told(path):
             file = pq.ParquetFile(path, page_checksum_verification=True)
         require_schema(file.schema_arrow)

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from hex_ai.errors import SettingError, StoreError
-from hex_ai.game.numbers import real, whole
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import multiplies_bfloat16, resolve_device
 from hex_ai.network.architecture import sees_colours
 from hex_ai.network.checkpoint import load_checkpoint, require_checkpoint_path, save_checkpoint
 from hex_ai.network.torch_state import undisturbed
+from hex_ai.numbers import real, whole
 from hex_ai.store.run_folder import read_games, read_run, shard_paths
 from hex_ai.training.calibration import calibrate
 from hex_ai.training.divergence import require_finite

@@ -12,11 +12,11 @@ from hex_ai.arena.match import match
 from hex_ai.arena.players import NetworkPlayer, Strategy
 from hex_ai.arena.rating import fit_ratings
 from hex_ai.errors import SettingError, StoreError
-from hex_ai.game.numbers import whole
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.inference_plan import resolve_device
 from hex_ai.network.checkpoint import load_checkpoint
-from hex_ai.store.run_folder import write_json
+from hex_ai.numbers import whole
+from hex_ai.store.output_files import write_json
 from hex_ai.training.curves import add_ladder
 from hex_ai.training.learn_folder import checkpoint_paths, games_of_checkpoint, read_notes
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import real
 from hex_ai.network.torch_state import undisturbed
+from hex_ai.numbers import real
 from hex_ai.training.curves import Curves
 from hex_ai.training.learn_folder import read_notes
 from hex_ai.training.learner import Learner, Round

@@ -17,11 +17,11 @@ from pathlib import Path
 from torch import nn
 
 from hex_ai.errors import InvalidEvaluationError, SettingError
-from hex_ai.game.numbers import whole
 from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import default_plan, resolve_device
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
+from hex_ai.numbers import whole
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
 from hex_ai.training.divergence import diverged, require_finite

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hex_ai.errors import SettingError
-from hex_ai.game.numbers import settle, wholes
 from hex_ai.inference.fixed_tree_search import check_widths
 from hex_ai.inference.move_choice import POLICY_VALUE_WEIGHT
+from hex_ai.numbers import settle, wholes
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.start import new_shape
 

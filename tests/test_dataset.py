@@ -168,7 +168,7 @@ def test_what_no_dataset_can_be_made_of_is_named(folders: list[Path], tmp_path: 
     other = stored(tmp_path / "five", played(5, range(2)), 2)
     with pytest.raises(RecordError, match=r"five/games-000000\.parquet: board size 5, but 4 in "):
         GamesDataset([*folders, other])
-    with pytest.raises(StoreError, match="nowhere: holds no games"):
+    with pytest.raises(StoreError, match="nowhere: no such folder"):
         GamesDataset([folders[0], tmp_path / "nowhere"])
     with pytest.raises(SettingError, match="a dataset needs a folder of games"):
         GamesDataset([])

@@ -12,7 +12,6 @@ from hex_ai.formats.games import FORMATS, board_at, store_lines, written_games
 from hex_ai.formats.svg import board_svg
 from hex_ai.formats.text import board_text
 from hex_ai.game.records import RESIGN, STOPS, GameRecord
-from hex_ai.store.card import card as card_of
 from hex_ai.store.output_files import write_text
 from hex_ai.store.replay import find_faults
 from hex_ai.store.run_folder import read_run, read_shard, read_summary, require_folder, shard_paths
@@ -63,23 +62,6 @@ def export(
         return
     for _, line in lines:
         print(line)
-
-
-def card(
-    folder: Folder,
-    license_name: Annotated[
-        str, typer.Option("--license", help="of the games, as Hugging Face spells it")
-    ] = "unknown",
-    output: Annotated[
-        Path | None, typer.Option("--out", help="file to write it to, such as RUN/README.md")
-    ] = None,
-) -> None:
-    """Print the card of a run's games as a data set."""
-    text = card_of(folder, license_name)
-    if output is None:
-        out.print(text, end="")
-    else:
-        write_text(output, text)
 
 
 def verify(folder: Folder) -> None:

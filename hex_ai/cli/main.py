@@ -18,7 +18,7 @@ COMMANDS = {
     "selfplay": ("selfplay", "Play games of a network against itself."),
     "show": ("games", "Show a game's board."),
     "export": ("games", "Print the games of a run, one a line, in game-id order."),
-    "card": ("games", "Print the card of a run's games as a data set."),
+    "card": ("card", "Print the data set card of a run, for the Hugging Face hub."),
     "verify": ("games", "Play stored games again and check records, ids, winners and digests."),
     "bench": ("bench", "Measure every mode of play, beside the bare network."),
     "learn": ("train", "Learn by self-play, from nothing or from a checkpoint."),

@@ -175,8 +175,11 @@ def test_the_engine_offers_no_swap_against_its_own_opening() -> None:
     assert player.ask("reg_genmove w") != "swap-pieces"
     player.script("clear_board", f"play b {own}")
     assert player.ask("reg_genmove w") != "swap-pieces"
-    player.script("play w d4", "clear_board", f"play b {own}")  # another game
-    assert player.ask("reg_genmove w") == "swap-pieces"
+    for another in ("clear_board", f"play-game {own}", "boardsize 4"):
+        player.script("clear_board", "genmove b", "play w d4", another)
+        if not any(player.engine.board.stones):
+            player.ask(f"play b {own}")
+        assert player.ask("reg_genmove w") == "swap-pieces"
 
 
 def test_lines_read_ahead_say_which_of_them_are_to_end_early() -> None:

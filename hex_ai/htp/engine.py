@@ -106,14 +106,14 @@ class HtpEngine:
         size = _whole(width)
         if height is not None and _whole(height) != size:
             raise CommandError(f"unacceptable size: {width}x{height} has unequal sides")
-        self._own_opening = ""
         self._start(Board.empty(size))
 
     def _clear_board(self) -> None:
         """The opening stays known while it lies alone: HexGui may be about to put it back."""
-        if sum(map(abs, self.board.stones)) != 1:
-            self._own_opening = ""
+        alone = sum(map(abs, self.board.stones)) == 1
+        own_opening = self._own_opening if alone else ""
         self._start(Board.empty(self.board.size))
+        self._own_opening = own_opening
 
     def _load_sgf(self, name: str, count: str | None = None) -> None:
         text = read_text(name)
@@ -124,7 +124,7 @@ class HtpEngine:
         if board.size not in self._sizes:
             self._look(Board.empty(board.size))
             self._sizes.add(board.size)
-        self.board = board
+        self.board, self._own_opening = board, ""
         self._clocks = dict.fromkeys(self._clocks, self._full_clock)
 
     def _play(self, colour: str, word: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 from evaluators import Hashed
@@ -15,7 +18,7 @@ from inference_toys import random_network
 from slow_game import COLOURS, SlowGame
 
 from hex_ai.game.notation import mirror
-from hex_ai.htp.asker import Asker
+from hex_ai.htp.asker import Asker, standard_input
 from hex_ai.network.checkpoint import save_checkpoint
 
 
@@ -130,7 +133,8 @@ def test_clocks_of_kgs_and_time_that_has_run_out() -> None:
         ("absolute 60", "time_settings 60 0 0"),
         ("canadian 60 20 5", "time_settings 60 20 5"),
         ("byoyomi 60 20 3", "time_settings 60 20 1"),
-        ("byoyomi 60 20 0", "time_settings 60 20 0"),
+        ("byoyomi 60 20 0", "time_settings 60 0 0"),
+        ("canadian 60 20 0", "time_settings 60 0 0"),
         ("none", "time_settings 0 0 0"),
     ]
     for words, line in same:
@@ -180,6 +184,20 @@ def test_the_engine_offers_no_swap_against_its_own_opening() -> None:
         if not any(player.engine.board.stones):
             player.ask(f"play b {own}")
         assert player.ask("reg_genmove w") == "swap-pieces"
+
+
+@pytest.mark.parametrize("said", [b"", b"a\nb\n", b"a\n\nb", b"\xff" * 200_000 + b"\nb\n"])
+def test_standard_input_is_read_line_by_line(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = said.decode(errors="replace").split("\n")
+    wanted = lines if lines[-1] else lines[:-1]
+    with TemporaryFile() as file:
+        file.write(said)
+        file.seek(0)
+        monkeypatch.setattr(sys, "stdin", file)
+        assert list(standard_input()) == wanted
+    assert list(standard_input()) == []  # closed
+    monkeypatch.setattr(sys, "stdin", io.StringIO("name\nversion\n"))
+    assert list(Asker(standard_input())) == ["name\n", "version\n"]
 
 
 def test_lines_read_ahead_say_which_of_them_are_to_end_early() -> None:

@@ -60,9 +60,20 @@ def standard_input() -> Iterator[str]:
     Reads without Python's buffers: the interpreter cannot end while a thread waits for a line and
     holds the lock of one.
     """
-    rest = b""
-    while sys.stdin and (chunk := os.read(sys.stdin.fileno(), _CHUNK)):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode(errors="replace") for line in whole)
-    if rest:
-        yield rest.decode(errors="replace")
+    if sys.stdin is None or sys.stdin.closed:
+        return
+    try:
+        descriptor = sys.stdin.fileno()
+    except OSError:  # something that stands for it within Python
+        yield from sys.stdin
+        return
+    begun: list[bytes] = []
+    while chunk := os.read(descriptor, _CHUNK):
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        if others:
+            for line in (b"".join(begun), *others[:-1]):
+                yield line.decode(errors="replace")
+            begun = others[-1:]
+    if any(begun):
+        yield b"".join(begun).decode(errors="replace")

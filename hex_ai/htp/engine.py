@@ -110,8 +110,8 @@ class HtpEngine:
 
     def _clear_board(self) -> None:
         """The opening stays known while it lies alone: HexGui may be about to put it back."""
-        alone = sum(map(abs, self.board.stones)) == 1
-        own_opening = self._own_opening if alone else ""
+        lies_alone = sum(map(abs, self.board.stones)) == 1 and self._opened(self.board)
+        own_opening = self._own_opening if lies_alone else ""
         self._start(Board.empty(self.board.size))
         self._own_opening = own_opening
 
@@ -181,9 +181,10 @@ class HtpEngine:
             case ["absolute", main]:
                 self._time_settings(main, "0", "0")
             case ["canadian", main, period, stones]:
-                self._time_settings(main, period, stones)
+                self._time_settings(main, period if _whole(stones) else "0", stones)
             case ["byoyomi", main, period, periods]:
-                self._time_settings(main, period, str(min(1, _whole(periods))))
+                some = _whole(periods) > 0
+                self._time_settings(main, period if some else "0", str(int(some)))
             case _:
                 raise CommandError(
                     "syntax error: want none, absolute and the main time, byoyomi, main time,"
@@ -245,7 +246,9 @@ class HtpEngine:
 
     def _opened(self, board: Board) -> bool:
         """Whether the one stone on a board is the engine's own opening."""
-        return self._own_opening == cell_name(board.stones.index(BLACK), board.size)
+        return BLACK in board.stones and self._own_opening == cell_name(
+            board.stones.index(BLACK), board.size
+        )
 
     def _fairest(self, board: Board) -> str:
         """The move that leaves neither side ahead: the opponent takes the better side."""

@@ -21,7 +21,7 @@ CHAIN = [
     ("inference/fixed_tree_search.py", "build_search_tree_with_collection"),
     ("inference/position_collector.py", "evaluate"),
     ("inference/model_inference.py", "batch_infer"),
-    ("inference/model_inference.py", "_evaluate"),
+    ("inference/planned_network.py", "evaluate"),
 ]
 
 

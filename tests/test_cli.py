@@ -198,7 +198,7 @@ def test_off_a_terminal_a_long_preparation_is_told_of(
     runtime: str, run: Command, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing but the refusal of a run that is refused before it."""
-    monkeypatch.setattr("hex_ai.inference.model_inference.forward_of", lambda network, _: network)
+    monkeypatch.setattr("hex_ai.inference.planned_network.forward_of", lambda network, _: network)
     monkeypatch.setattr(progress, "LIVE_SECONDS", 0.001)
     prepare = SelfPlayEngine.prepare
 

@@ -21,7 +21,7 @@ from hex_ai.bench.modes import LEAST_STEPS, MODES, BenchSettings, SteadyRuns
 from hex_ai.errors import HexAIError, NetworkError, SettingError, StoreError
 from hex_ai.formats.trmph import write_trmph
 from hex_ai.game.records import GameRecord
-from hex_ai.inference import model_inference
+from hex_ai.inference import planned_network
 from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
 from hex_ai.selfplay import shard_writer
@@ -235,7 +235,7 @@ def test_more_memory_than_there_is_is_refused_before_it_is_taken(tmp_path: Path)
 def test_a_small_run_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hex_ai.inference.inference_plan.has_compiler", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(model_inference, "forward_of", lambda network, _: network)
+    monkeypatch.setattr(planned_network, "forward_of", lambda network, _: network)
 
     def runtime(games: int, **change: Any) -> str:
         """Of the plan of a run of so many games, when it is about to start."""
@@ -262,7 +262,7 @@ def test_other_settings_are_refused_on_resume(setting: dict[str, Any], tmp_path:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_network_of_nan_stops_the_run_and_breaks_nothing(workers: int, tmp_path: Path) -> None:
     good = engine(output_dir=tmp_path, num_workers=workers, games_in_flight=5)
-    forward, calls = good.inference._forward, 0
+    forward, calls = good.inference._network._forward, 0
 
     def failing(planes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         nonlocal calls
@@ -271,7 +271,7 @@ def test_a_network_of_nan_stops_the_run_and_breaks_nothing(workers: int, tmp_pat
         return logits, values if calls < 60 else values * torch.nan
 
     good.prepare()
-    good.inference._forward = failing
+    good.inference._network._forward = failing
     with pytest.raises(NetworkError, match="not finite"):
         list(good.generate_games(50))
     kept = list(read_games(tmp_path)) if shard_paths(tmp_path) else []

@@ -95,10 +95,10 @@ def on_meta(cache_size: int = 0, network: nn.Module | None = None) -> ModelInfer
     asked = model(cache_size, False)
     if network is not None:
         asked = ModelInference(network, asked.plan, cache_size=0, deduplicate=False)
-        asked._network.to("meta")
-    asked.device = META
-    for name in ("_sound", "_counts"):
-        setattr(asked, name, getattr(asked, name).to(META))
+        asked._network._network.to("meta")
+    asked.device = asked._network._device = META
+    asked._counts = asked._counts.to(META)
+    asked._network.sound = asked._network.sound.to(META)
     return asked
 
 

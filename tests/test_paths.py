@@ -69,7 +69,7 @@ def test_planes_are_distances_and_ways_through() -> None:
     stones = torch.zeros(4, 4, 1, 2, dtype=torch.bool)
     stones[1, :, 0, 1] = True  # the opponent's row keeps the mover from the bottom
     stones[3, 2, 0, 0] = True
-    planes = distance_planes(torch.ones(4, 4, 1, 2, 1), stones)[0] / SCALE
+    planes = distance_planes(torch.ones(4, 4, 1, 2, 1), stones, edge_distances)[0] / SCALE
     top, bottom, left, right, mover, opponent = planes
     assert top[0].tolist() == [1, 1, 1, 1]
     assert (top[1:] == OUT_OF_REACH).all()

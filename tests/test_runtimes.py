@@ -43,7 +43,7 @@ def test_recorded_forwards_give_what_the_network_gives(rows: int) -> None:
     expected = ModelInference(HashNetwork(), plan, cache_size=0, deduplicate=False)
     model = ModelInference(HashNetwork(), plan, cache_size=0, deduplicate=False)
     recorder = Recorder()
-    model._forward = CapturedForward(model._network, recorder)
+    model._network._forward = CapturedForward(model._network._network, recorder)
     for seed in (1, 2):
         positions = random_positions(rows, 5, seed)
         for found, wanted in zip(

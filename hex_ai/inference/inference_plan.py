@@ -6,7 +6,7 @@ import platform
 import re
 import reprlib
 import shutil
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from hex_ai.errors import SettingError
+from hex_ai.inference.openvino_network import has_openvino, openvino_version
 from hex_ai.numbers import settle, wholes
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,24 @@ NUMERICS_RULE = (
 # default number of games in flight, so that a level of their trees needs no padding.
 DEFAULT_SHAPES = {"cpu": (16, 32, 64, 128), "cuda": (256, 512, 1024, 2048, 4096, 8192)}
 
+# OpenVINO takes any number of rows. This many at once, so that an interrupt is seen soon.
+OPENVINO_SHAPES = (1024,)
+
 _DEVICE = re.compile(r"cpu|cuda(?::(0|[1-9][0-9]{0,2}))?")
 
-RUNTIMES = ("eager", "graph", "compiled")
+OPENVINO = "openvino"
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+RUNTIMES = ("eager", "graph", "compiled", OPENVINO)
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+
+_TEXTS = (
+    *("device", "runtime", "precision", "torch_version"),
+    *("orientation", "numerics", "runtime_version", "calibration"),
+)
+
+# Metadata of a field that older runs do not name.
+ADDED_LATER = {"added_later": True}
 
 # Bounds far beyond use. Above them torch ends the process, or a batch takes for ever.
 MOST_ROWS, MOST_SHAPES, MOST_THREADS = 2**16, 64, 1024
@@ -45,11 +59,16 @@ class InferencePlan:
     Attributes:
       device: `cpu`, `cuda`, or one of several GPUs, such as `cuda:1`; its number decides no bits.
       runtime: `eager`; `graph`, on CUDA only: a recording of the eager kernels, for each shape, is
-        replayed; or `compiled` (`torch.compile`), on CUDA recorded too.
-      precision: `float32` or `bfloat16`, of the network's arithmetic; answers are float32.
+        replayed; `compiled` (`torch.compile`), on CUDA recorded too; or `openvino`, on a CPU only.
+      precision: `float32`, `bfloat16`, or with `openvino` `int8`, of the network's arithmetic;
+        answers are float32.
       shapes: rows of the padded batches that the network is given, ascending, each 1 to 65,536.
-      threads: of the processor, within one operation, 1 to 1024.
+        OpenVINO's are not padded, and have at most as many rows as the last one says.
+      threads: of the processor, 1 to 1024: within one operation, or of OpenVINO, each of which
+        evaluates rows of its own.
       torch_version: as torch reports it.
+      runtime_version: of OpenVINO where it is the runtime, otherwise empty.
+      calibration: digest of the int8 network, once there is one.
       orientation: the rule by which a position is shown to the network as it is or rotated by 180°.
       numerics: the rule of arithmetic that `fix_numerics` sets.
     """
@@ -62,17 +81,25 @@ class InferencePlan:
     torch_version: str = str(torch.__version__)
     orientation: str = ORIENTATION_RULE
     numerics: str = NUMERICS_RULE
+    runtime_version: str = field(default="", metadata=ADDED_LATER)
+    calibration: str = field(default="", metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
-        for name in ("device", "runtime", "precision", "torch_version", "orientation", "numerics"):
+        for name in _TEXTS:
             if not isinstance(getattr(self, name), str):
                 raise SettingError(f"{name} {reprlib.repr(getattr(self, name))} is not a text")
         if self.runtime not in RUNTIMES:
             raise SettingError(f"runtime {self.runtime!r} is not one of {', '.join(RUNTIMES)}")
         if self.runtime == "graph" and self.kind != "cuda":
             raise SettingError(f"runtime 'graph' is for cuda, not for {self.device}")
+        if self.runtime == OPENVINO and self.kind != "cpu":
+            raise SettingError(f"runtime {OPENVINO!r} is for cpu, not for {self.device}")
         if self.precision not in PRECISIONS:
             raise SettingError(f"precision {self.precision!r} is not one of {list(PRECISIONS)}")
+        if self.precision == "int8" and self.runtime != OPENVINO:
+            raise SettingError(
+                f"precision 'int8' is for runtime {OPENVINO!r}, not {self.runtime!r}"
+            )
         if not _DEVICE.fullmatch(self.device):
             raise SettingError(f"device {self.device!r} is not one of cpu, cuda, cuda:1 and so on")
         object.__setattr__(self, "shapes", wholes("batch shapes", self.shapes))
@@ -91,12 +118,36 @@ class InferencePlan:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision as torch names it."""
-        return PRECISIONS[self.precision]
+        """What the weights and planes are in for torch; OpenVINO converts them by itself."""
+        in_torch = self.precision == "bfloat16" and self.runtime != OPENVINO
+        return torch.bfloat16 if in_torch else torch.float32
+
+    @property
+    def torch_threads(self) -> int:
+        """Threads within one operation of torch: one, where OpenVINO has those for the network."""
+        return 1 if self.runtime == OPENVINO else self.threads
+
+    @property
+    def pads(self) -> bool:
+        """Whether batches are padded to the shapes."""
+        return self.runtime != OPENVINO
 
     def with_shapes(self, shapes: tuple[int, ...]) -> "InferencePlan":
         """The same plan with other batch shapes."""
         return replace(self, shapes=shapes)
+
+    def in_eager(self) -> "InferencePlan":
+        """The plan of the eager runtime that takes the place of this one where it fails."""
+        shapes = self.shapes if self.pads else DEFAULT_SHAPES[self.kind]
+        precision = "float32" if self.precision == "int8" else self.precision
+        return replace(
+            self,
+            runtime="eager",
+            precision=precision,
+            shapes=shapes,
+            runtime_version="",
+            calibration="",
+        )
 
     def on(self, device: torch.device) -> "InferencePlan":
         """The same plan on another device of its kind."""
@@ -114,7 +165,8 @@ class InferencePlan:
           SettingError: fields missing or unknown.
         """
         names = {field.name for field in fields(InferencePlan)}
-        if not isinstance(data, dict) or data.keys() != names:
+        early = {f.name for f in fields(InferencePlan) if f.metadata != ADDED_LATER}
+        if not isinstance(data, dict) or not early <= data.keys() <= names:
             raise SettingError(f"not an inference plan: want {', '.join(sorted(names))}")
         try:
             return InferencePlan(**data | {"shapes": tuple(data["shapes"])})
@@ -123,9 +175,10 @@ class InferencePlan:
 
     @property
     def is_current(self) -> bool:
-        """Whether it is of the rules and the torch of this process."""
-        now = (ORIENTATION_RULE, NUMERICS_RULE, str(torch.__version__))
-        return (self.orientation, self.numerics, self.torch_version) == now
+        """Whether it is of the rules, the torch and the OpenVINO of this process."""
+        runtime = openvino_version() if self.runtime == OPENVINO and has_openvino() else ""
+        now = (ORIENTATION_RULE, NUMERICS_RULE, str(torch.__version__), runtime)
+        return (self.orientation, self.numerics, self.torch_version, self.runtime_version) == now
 
 
 def _require_count(name: str, count: Any, most: int) -> None:
@@ -174,21 +227,30 @@ def default_plan(
 
     Args:
       device: where the network runs.
-      runtime: one of `RUNTIMES`, or `auto`: `graph` on CUDA, `compiled` on a CPU with a C++
-        compiler.
+      runtime: one of `RUNTIMES`, or `auto`: `graph` on CUDA; on a CPU `openvino` if it is
+        installed, else `compiled` with a C++ compiler.
+
+    Raises:
+      SettingError: what the runtime wants is not installed.
       precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the hardware multiplies it.
     """
     on_cpu = device.type == "cpu"
     if runtime == "auto" and not on_cpu:
         runtime = "graph"
+    elif runtime == "auto" and has_openvino():
+        runtime = OPENVINO
     elif runtime == "auto":
         runtime = "compiled" if has_compiler() else "eager"
         if runtime == "eager":
             _say_that_no_compiler_is_there()
     if precision == "auto":
         precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
+    shapes, of_runtime = DEFAULT_SHAPES[device.type], ""
+    if runtime == OPENVINO:
+        shapes, of_runtime = OPENVINO_SHAPES, openvino_version()
+    threads = torch.get_num_threads()
     return InferencePlan(
-        str(device), runtime, precision, DEFAULT_SHAPES[device.type], torch.get_num_threads()
+        str(device), runtime, precision, shapes, threads, runtime_version=of_runtime
     )
 
 

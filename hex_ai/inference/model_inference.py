@@ -11,34 +11,23 @@ not at all with cache and duplicates off. Counts and faults stay on the device u
 """
 
 import logging
-import math
-import time
-from collections import deque
-from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from hex_ai.errors import InvalidEvaluationError, NetworkError, SettingError, ShapeError
+from hex_ai.errors import SettingError, ShapeError
 from hex_ai.game.positions import Positions
 from hex_ai.inference.evaluation_cache import EvaluationCache, Oriented, first_equals, orient
 from hex_ai.inference.inference_plan import (
-    NUMERICS_RULE,
     ORIENTATION_RULE,
     InferencePlan,
     default_plan,
-    fix_numerics,
 )
 from hex_ai.inference.inference_stats import InferenceStats
-from hex_ai.inference.memory import available_memory
+from hex_ai.inference.planned_network import PlannedNetwork, require_sound
 from hex_ai.inference.probe import probe_positions
-from hex_ai.inference.runtimes import forward_of, out_of_memory
 from hex_ai.network.architecture import (
-    for_inference,
-    in_precision,
     sees_colours,
     uncompiled,
     with_colours,
@@ -79,79 +68,35 @@ class ModelInference:
         cache_size = whole("cache size", cache_size)
         if cache_size < 0:
             raise SettingError(f"cache size {cache_size} is negative")
-        if plan is not None and plan.orientation != ORIENTATION_RULE:
+        plan = plan or default_plan(torch.device("cpu"))
+        if plan.orientation != ORIENTATION_RULE:
             raise SettingError(f"orientation rule {plan.orientation!r} is not {ORIENTATION_RULE!r}")
-        if plan is not None and plan.numerics != NUMERICS_RULE:
-            raise SettingError(f"numerics rule {plan.numerics!r} is not {NUMERICS_RULE!r}")
-        self.plan = plan or default_plan(torch.device("cpu"))
-        self.device = torch.device(self.plan.device)
+        self.device = torch.device(plan.device)
         self._cache_size, self._deduplicate = cache_size, deduplicate
         self._cache: EvaluationCache | None = None
-        self._inputs: dict[torch.Size, Tensor] = {}
-        self._sound = torch.ones((), dtype=torch.bool, device=self.device)
+        self._sees_colours = sees_colours(uncompiled(network))
+        self._network = PlannedNetwork(network, plan)
         self.reset_stats()
-        fix_numerics()
-        network = uncompiled(network)
-        self._sees_colours = sees_colours(network)
-        network = in_precision(for_inference(network).to(self.device), self.plan.dtype)
-        self._network = convert_conv2d_weight_memory_format(network, torch.channels_last)
-        self._forward = forward_of(self._network, self.plan.runtime)
+
+    @property
+    def plan(self) -> InferencePlan:
+        """The plan in force."""
+        return self._network.plan
 
     @undisturbed()
     def prepare(self, size: int) -> InferencePlan:
-        """Runs every shape of the plan once for boards of `size`, and freezes the plan.
+        """Converts, compiles and compares what the plan names, and freezes it.
 
-        Gives up shapes that want more memory than there is, with a warning.
-        Compiles or records the network; where that fails, it runs eager from then on, with a
-        warning. Drops shapes whose results differ in any bit from those of the largest. Returns
-        the plan that is then in force.
-
-        Raises:
-          NetworkError: the network failed, or there is no memory for the smallest shape.
+        See `PlannedNetwork.prepare`; returns the plan that is then in force.
         """
-        self._give_up_large_shapes(size)
-        try:
-            self._compare_shapes(size)
-        except NetworkError as error:
-            if self.plan.runtime == "eager":
-                raise
-            log.warning("no %s network, running eager: %s", self.plan.runtime, error)
-            self.run_eager()
-            self._sound.fill_(True)
-            self._compare_shapes(size)
+        probe = probe_positions(self._network.probe_rows, size, self.device)
+        plan = self._network.prepare(self._orient(probe).planes)
         self.reset_stats()
-        return self.plan
+        return plan
 
     def run_eager(self) -> None:
         """Changes the plan to the eager runtime, whose evaluations have other last bits."""
-        self.plan = replace(self.plan, runtime="eager")
-        self._forward = forward_of(self._network, "eager")
-
-    def _give_up_large_shapes(self, size: int) -> None:
-        available = available_memory(self.device)
-        while available is not None and self._batch_bytes(self.plan.shapes[-1], size) > available:
-            self._smaller_shapes(self.plan.shapes[-1], MemoryError())
-
-    def _batch_bytes(self, rows: int, size: int) -> int:
-        """Bytes that a forward of so many rows wants at least: its input, its answer, and what the
-        widest of its layers gives for whole boards."""
-        layers = (part for part in self._network.modules() if isinstance(part, nn.Conv2d))
-        widest = max((part.out_channels for part in layers if part.stride == (1, 1)), default=0)
-        return rows * (size**2 * (4 + widest * self.plan.dtype.itemsize) + 2 * (size + 2) ** 2)
-
-    def _compare_shapes(self, size: int) -> None:
-        shapes = self.plan.shapes
-        probe = self._orient(probe_positions(max(64, shapes[-1]), size, self.device)).planes
-        answers = [self._evaluate(probe, (shape,)) for shape in shapes]
-        self.check()
-        if self.plan.shapes != shapes:  # there was no memory for all of them
-            self._compare_shapes(size)
-            return
-        same = [all(map(torch.equal, answer, answers[-1])) for answer in answers]
-        if not all(same):
-            kept = tuple(shape for shape, agrees in zip(shapes, same, strict=True) if agrees)
-            log.warning("batch shapes %s disagree in the last bit: keeping %s", shapes, kept)
-            self.plan = self.plan.with_shapes(kept)
+        self._network.run_eager()
 
     @undisturbed()
     def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:
@@ -180,7 +125,7 @@ class ModelInference:
         wanted = self._rows_to_evaluate(missing)
         planes = asked.planes[wanted]
         if len(planes):
-            evaluated = self._evaluate(planes, self.plan.shapes)
+            evaluated = self._network.evaluate(planes)
             logits[wanted], values[wanted] = evaluated
             if self._cache is not None:
                 self._cache.write(asked.keys[wanted], asked.checks[wanted], *evaluated)
@@ -194,7 +139,7 @@ class ModelInference:
         Raises:
           NetworkError: a policy that is not finite, or a value outside ±1.
         """
-        self._require_sound(bool(self._sound))
+        require_sound(bool(self._network.sound))
 
     def simple_infer(self, position: Positions) -> tuple[Tensor, float]:
         """Evaluates a single position (B = 1): logits float32 `[A]` and the mover's value."""
@@ -213,9 +158,9 @@ class ModelInference:
             evaluations=evaluations,
             cache_hits=distinct - evaluations,
             duplicate_hits=requests - distinct,
-            padding_rows=self._network_rows - evaluations,
-            network_calls=self._network_calls,
-            network_seconds=self._network_seconds,
+            padding_rows=self._network.rows - evaluations,
+            network_calls=self._network.calls,
+            network_seconds=self._network.seconds,
         )
 
     @undisturbed()
@@ -223,8 +168,7 @@ class ModelInference:
         """Counts from 0 again."""
         # Requests, then how many of them are no duplicates, then how many of those are not cached.
         self._counts = torch.zeros(3, dtype=torch.int64, device=self.device)
-        self._network_calls = self._network_rows = 0
-        self._network_seconds = 0.0
+        self._network.reset_counts()
 
     def get_performance_stats(self) -> dict[str, Any]:
         """Counts and rates since the start; see `InferenceStats`. Reads from the device."""
@@ -237,30 +181,8 @@ class ModelInference:
 
     @undisturbed()
     def rows_per_second(self, planes: Tensor, seconds: float) -> float:
-        """Speed of the bare forward on what `planes` gives.
-
-        Calls it twice to warm up, then for about `seconds`; nothing is counted in the statistics.
-        """
-        batch = self._input(len(planes), planes.shape[1:])
-        batch.copy_(planes)
-        calls, started, ahead = -2, time.perf_counter(), deque[torch.cuda.Event]()
-        while calls < 1 or time.perf_counter() - started < seconds:
-            if calls == 0:
-                self._wait(ahead, 0)
-                started = time.perf_counter()
-            self._forward(batch)
-            self._wait(ahead, MOST_AHEAD)
-            calls += 1
-        self._wait(ahead, 0)
-        return calls * len(planes) / (time.perf_counter() - started)
-
-    def _wait(self, ahead: deque[torch.cuda.Event], most: int) -> None:
-        """Waits until at most `most` of the calls `ahead`, and of the one just made, are undone."""
-        if self.device.type == "cuda":
-            ahead.append(torch.cuda.Event())  # type: ignore[no-untyped-call]
-            ahead[-1].record(torch.cuda.current_stream(self.device))
-            while len(ahead) > most:
-                ahead.popleft().synchronize()
+        """Speed of the bare forward on what `planes` gives; see `PlannedNetwork`."""
+        return self._network.rows_per_second(planes, seconds)
 
     def _orient(self, positions: Positions) -> Oriented:
         return orient(positions, self._sees_colours)
@@ -297,100 +219,7 @@ class ModelInference:
             self.device.type != "cpu" or missing.numpy().all()
         ):
             return slice(None)
-        count = int(torch.where(self._sound, missing.sum(), -1))
-        self._require_sound(count >= 0)
+        sound = self._network.sound
+        count = int(torch.where(sound, missing.sum(), -1))
+        require_sound(count >= 0)
         return (~missing).to(torch.int8).argsort(stable=True)[:count]
-
-    def _require_sound(self, sound: bool) -> None:
-        if not sound:
-            raise InvalidEvaluationError(
-                "the network gave a policy that is not finite or a value outside ±1"
-            )
-
-    def _evaluate(self, planes: Tensor, shapes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Runs the network on oriented planes, in padded batches of the given shapes."""
-        started, start = time.perf_counter(), 0
-        if torch.get_num_threads() != self.plan.threads:  # each thread has a number of its own
-            torch.set_num_threads(self.plan.threads)
-        rows_and_moves = len(planes), (planes.shape[-1] - 2) ** 2
-        logits = torch.empty(rows_and_moves, dtype=torch.float32, device=self.device)
-        values = torch.empty(len(planes), dtype=torch.float32, device=self.device)
-        while start < len(planes):
-            shape = _next_shape(len(planes) - start, shapes)
-            rows = slice(start, start + shape)
-            try:
-                answer = self._forward(self._padded(planes[rows], shape))
-                _copy_answer(answer, shape, logits[rows], values[rows])
-            except Exception as error:  # noqa: BLE001 - raised again unless out of memory
-                shapes = self._smaller_shapes(shape, error)
-                continue
-            self._network_calls += 1
-            self._network_rows += shape
-            start += shape
-        # A sum is finite only if all its terms are.
-        sound = logits.sum(1).isfinite() & (values.abs() <= 1)
-        self._sound &= sound.all()
-        self._network_seconds += time.perf_counter() - started
-        return (
-            logits.masked_fill(~sound[:, None], math.nan),
-            values.masked_fill(~sound, math.nan),
-        )
-
-    def _padded(self, planes: Tensor, shape: int) -> Tensor:
-        """At most `shape` rows as a batch of as many, padded with empty planes."""
-        batch = self._input(shape, planes.shape[1:])
-        batch[: len(planes)] = planes
-        batch[len(planes) :] = 0
-        return batch
-
-    def _input(self, shape: int, planes: torch.Size) -> Tensor:
-        """The memory that batches of `shape` rows are put into: one for all of them."""
-        wanted = torch.Size((shape, *planes))
-        if wanted not in self._inputs:
-            batch = torch.zeros(wanted, dtype=self.plan.dtype, device=self.device)
-            batch = batch.to(memory_format=torch.channels_last)
-            if self.plan.runtime == "compiled":
-                # One compilation serves shapes that differ in their rows only.
-                torch._dynamo.maybe_mark_dynamic(batch, 0)
-            self._inputs[wanted] = batch
-        return self._inputs[wanted]
-
-    def _smaller_shapes(self, failed: int, error: Exception) -> tuple[int, ...]:
-        """Drops the shapes of `failed` rows or more, after the network ran out of memory.
-
-        Raises:
-          NetworkError: there is no smaller shape, or the network failed for another reason.
-        """
-        if isinstance(error, NetworkError):
-            raise error
-        if not out_of_memory(error):
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise NetworkError(f"the network failed: {reason[:300]}") from error
-        smaller = tuple(shape for shape in self.plan.shapes if shape < failed)
-        if not smaller:
-            raise NetworkError(f"out of memory with batches of {failed}") from error
-        log.warning("out of memory with batches of %d: going on with %d", failed, smaller[-1])
-        self.plan = self.plan.with_shapes(smaller)
-        return smaller
-
-
-def _copy_answer(answer: tuple[Tensor, Tensor], shape: int, logits: Tensor, values: Tensor) -> None:
-    """Copies what the network gave for `shape` rows: its own memory is that of the next call."""
-    policy, value = answer
-    wanted = (shape, logits.shape[1])
-    if policy.shape != wanted or value.shape != wanted[:1]:
-        raise NetworkError(
-            f"the network gave {list(policy.shape)} and {list(value.shape)}, "
-            f"want {list(wanted)} and {list(wanted[:1])}"
-        )
-    logits.copy_(policy[: len(logits)])
-    values.copy_(value[: len(values)])
-
-
-def _next_shape(rows: int, shapes: tuple[int, ...]) -> int:
-    """The shape for the next call when `rows` wait: none is padded by more than a quarter, but for
-    what is left at the end, which takes the smallest shape that holds it."""
-    for shape, larger in pairwise(shapes):
-        if rows <= shape or rows < 0.75 * larger:
-            return shape
-    return shapes[-1]

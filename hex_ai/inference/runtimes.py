@@ -2,7 +2,7 @@
 
 `eager` calls the network. `compiled` calls what `torch.compile` makes of it. On CUDA that, and with
 `graph` the eager kernels, are recorded once for each batch shape and then replayed: a replay
-launches all kernels of a forward at once.
+launches all kernels of a forward at once. For `openvino` see `hex_ai.inference.openvino_network`.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hex_ai.inference.inference_plan import OPENVINO, InferencePlan
+from hex_ai.inference.openvino_network import OpenvinoForward
+
 Forward = Callable[[Tensor], Any]
 Replay = Callable[[], Any]
 
@@ -18,17 +21,18 @@ Replay = Callable[[], Any]
 WARM_UP_CALLS = 3
 
 
-def forward_of(network: nn.Module, runtime: str) -> Any:
-    """A network as a runtime calls it: planes to policy logits and values.
+def forward_of(network: nn.Module, plan: InferencePlan) -> Any:
+    """A network as the runtime of a plan calls it: planes to policy logits and values.
 
     Args:
-      network: in evaluation mode, where its batches will be.
-      runtime: one of `RUNTIMES` in `hex_ai.inference.inference_plan`.
+      network: in evaluation mode, where its batches will be, in the plan's `dtype`.
     """
-    if runtime == "eager":
+    if plan.runtime == "eager":
         return network
+    if plan.runtime == OPENVINO:
+        return OpenvinoForward(network, plan.precision, plan.threads)
     on_gpu = any(weights.is_cuda for weights in network.parameters())
-    forward = _compiled(network, on_gpu) if runtime == "compiled" else network
+    forward = _compiled(network, on_gpu) if plan.runtime == "compiled" else network
     return CapturedForward(forward) if on_gpu else forward
 
 

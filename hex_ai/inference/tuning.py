@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from hex_ai.inference.inference_plan import (
 )
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.probe import probe_positions
+from hex_ai.inference.user_cache import user_cache
 from hex_ai.network.architecture import architecture_of, config_of
 
 log = logging.getLogger(__name__)
@@ -170,14 +170,6 @@ def _machine(network: nn.Module, device: torch.device) -> dict[str, Any]:
 
 
 def _path(machine: dict[str, Any]) -> Path:
-    """A file of its own for each machine, in the user's cache folder.
-
-    Raises:
-      StoreError: there is no such folder, for the user has no home.
-    """
-    try:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError as error:
-        raise StoreError("no home folder, and XDG_CACHE_HOME is not set") from error
+    """A file of its own for each machine."""
     key = hashlib.sha256(json.dumps(machine, sort_keys=True).encode()).hexdigest()[:16]
-    return Path(cache) / "hex_ai" / f"plan-{key}.json"
+    return user_cache() / f"plan-{key}.json"

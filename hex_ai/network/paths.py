@@ -6,6 +6,8 @@ player; its distance from an edge is the least sum of prices on a path of neighb
 what is close to both edges of a player lies on that player's best way across.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -32,16 +34,34 @@ class ShortestPaths(nn.Module):
     def __init__(self, channels: int, maps: int, distances: nn.Module) -> None:
         super().__init__()
         self.price = nn.Conv2d(channels, 2 * maps, 3, padding=1)
+        self.edge_distances = EdgeDistances(maps)
         self.distances = distances
 
     def forward(self, features: Tensor, planes: Tensor) -> Tensor:
         """Features `[B, channels, N, N]` and planes to what is to be added to the features."""
         prices = cells_first(positive(self.price(features).float()))
         by_player = prices.view(*prices.shape[:3], 2, -1)
-        seen = distance_planes(by_player, cells_first(planes[:, :, 1:-1, 1:-1] > 0))
+        stones = cells_first(planes[:, :, 1:-1, 1:-1] > 0)
+        seen = distance_planes(by_player, stones, self.edge_distances)
         seen = seen.to(features.dtype, memory_format=torch.channels_last)
         added: Tensor = self.distances(seen)
         return added
+
+
+class EdgeDistances(nn.Module):
+    """`edge_distances` as a part of a network, for runtimes that put operations of theirs there.
+
+    Args:
+      maps: K.
+    """
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.maps = maps
+
+    def forward(self, prices: Tensor) -> Tensor:
+        """float32 `[N, N, B, 2, K]` to `[N, N, B, 2, 2, K]`."""
+        return edge_distances(prices)
 
 
 def cells_first(planes: Tensor) -> Tensor:
@@ -54,12 +74,15 @@ def positive(x: Tensor) -> Tensor:
     return (x + (x * x + 1).sqrt()) / 2
 
 
-def distance_planes(prices: Tensor, stones: Tensor) -> Tensor:
+def distance_planes(
+    prices: Tensor, stones: Tensor, edge_distances: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Distances of each cell, its own price included, as planes, times `SCALE`.
 
     Args:
       prices: float32 `[N, N, B, 2, K]`, not negative, for the mover and for the opponent.
       stones: bool `[N, N, B, 2]`, of the mover and of the opponent.
+      edge_distances: the function below, or another way to compute it.
 
     Returns:
       float32 `[B, 6 * K, N, N]`: K planes each of the mover's distances from top and bottom, the
@@ -86,7 +109,7 @@ def edge_distances(prices: Tensor) -> Tensor:
     """
     each = prices[:, :, :, :, None].expand(-1, -1, -1, -1, 2, -1).contiguous()
     learning = LEARNING_RELAXATIONS if torch.is_grad_enabled() else 0
-    others = 3 * len(prices) // 2 + LEARNING_RELAXATIONS - learning
+    others = relaxations(len(prices)) - learning
     # Called as an operation it would first load torch's compiler, for some two seconds.
     settle = _settled if torch.compiler.is_compiling() else _settle
     board: Tensor = settle(each.detach(), others)
@@ -95,23 +118,28 @@ def edge_distances(prices: Tensor) -> Tensor:
     return board[1:-1, 1:-1].clamp(max=OUT_OF_REACH)
 
 
-def _settle(prices: Tensor, relaxations: int) -> Tensor:
-    """The board after relaxations that no gradient goes through."""
+def relaxations(size: int) -> int:
+    """How often every cell is relaxed on a board of `size`."""
+    return 3 * size // 2 + LEARNING_RELAXATIONS
+
+
+def _settle(prices: Tensor, times: int) -> Tensor:
+    """The board after so many relaxations, which no gradient goes through."""
     board = _unreached(prices)
     memory = [torch.empty_like(board[:, 1:]), torch.empty_like(prices), torch.empty_like(prices)]
-    for _ in range(relaxations):
+    for _ in range(times):
         _relax_in_place(board, prices, *memory)
     return board
 
 
 @torch.library.custom_op("hex_ai::settled_distances", mutates_args=())
-def _settled(prices: Tensor, relaxations: int) -> Tensor:
+def _settled(prices: Tensor, times: int) -> Tensor:
     """The same as one operation: so many loops would take longer to compile than that saves."""
-    return _settle(prices, relaxations)
+    return _settle(prices, times)
 
 
 @_settled.register_fake
-def _(prices: Tensor, relaxations: int) -> Tensor:
+def _(prices: Tensor, times: int) -> Tensor:
     size, _, *others = prices.shape
     return prices.new_empty((size + 2, size + 2, *others))
 

@@ -136,7 +136,6 @@ class SelfPlayEngine:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
             games_in_flight = DEFAULT_GAMES_IN_FLIGHT[plan.kind]
-        torch.set_num_threads(plan.threads)
         self.inference = ModelInference(
             network, plan, cache_size=cache_size, deduplicate=deduplicate
         )
@@ -181,6 +180,8 @@ class SelfPlayEngine:
         self._start_counting()
         writer = None
         with ExitStack() as stack:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(self.inference.plan.torch_threads)
             if self.output_dir is not None:
                 description = self.run_description()
                 store = GameStore(self.output_dir, description, resume=self._resume)

@@ -1,0 +1,258 @@
+"""The `openvino` runtime: networks in the form of OpenVINO, run by threads that do not wait for one
+another.
+
+A batch is cut into pieces, and each piece is evaluated by one thread from its planes to its answer.
+A thread that another program keeps from running delays its own piece alone, while the others take
+the pieces that are left. A row has the same bits in a piece of any size, so nothing is padded.
+
+Only this file imports OpenVINO.
+"""
+
+import copy
+import hashlib
+import importlib.util
+import math
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hex_ai.errors import NetworkError, SettingError
+from hex_ai.inference.kept_conversions import kept_conversion
+from hex_ai.inference.quantization import calibration_planes, heads, quantized
+from hex_ai.network.paths import OUT_OF_REACH, EdgeDistances, relaxations
+
+# The most rows of a piece. Their features stay in a processor's own cache.
+PIECE = 32
+
+# Pieces under way or waiting for each thread, so that none is idle while answers are copied.
+PIECES_A_THREAD = 4
+
+# How far a converted network may be from the original: the bits of sums differ.
+TOLERANCE = 1e-3
+
+# Of the operation that stands for `EdgeDistances`, and of those that it becomes.
+OWN_OPERATION = "hex_ai::EdgeDistances"
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def openvino_version() -> str:
+    """The version of OpenVINO, as packages tell it.
+
+    Raises:
+      SettingError: it is not installed.
+    """
+    if not has_openvino():
+        raise SettingError("runtime 'openvino' wants OpenVINO: pip install 'hex_ai[openvino]'")
+    return version("openvino")
+
+
+class OpenvinoForward:
+    """Calls a converted network on batches of any number of rows.
+
+    Args:
+      network: as for inference, float32, on the CPU. It is converted for each size of boards at the
+        first batch of that size.
+      precision: `float32`, `bfloat16` or `int8`; see `hex_ai.inference.quantization`.
+      threads: that evaluate pieces at the same time.
+
+    Attributes:
+      calibration: digest of the int8 network of the last size, otherwise empty.
+    """
+
+    def __init__(self, network: nn.Module, precision: str, threads: int) -> None:
+        self._network, self._precision, self._threads = network, precision, threads
+        self._models: dict[torch.Size, _Model] = {}
+        self.calibration = ""
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network gives for float32 planes `[B, C, N + 2, N + 2]`: logits, values."""
+        shape = planes.shape[1:]
+        if shape not in self._models:
+            self._models[shape] = self._model(shape)
+        return self._models[shape](planes)
+
+    def _model(self, shape: torch.Size) -> "_Model":
+        kept = kept_conversion(self._network, shape, self._precision)
+        content = kept.read()
+        if content is None:
+            with TemporaryDirectory() as folder:
+                content = _written(self._converted(shape), Path(folder))
+            kept.write(content)
+        if self._precision == "int8":
+            self.calibration = hashlib.sha256(content["model"] + content["weights"]).hexdigest()[
+                :16
+            ]
+        return _Model(_read(content), self._precision, self._threads)
+
+    def _converted(self, shape: torch.Size) -> Any:
+        model = converted(self._network, shape)
+        if self._precision != "int8":
+            return model
+        float32 = _Model(model.clone(), "float32", self._threads)
+        return quantized(model, calibration_planes(float32, shape), heads(self._network))
+
+
+class _Model:
+    """A model of one size of boards, compiled, and the requests that it answers at a time."""
+
+    def __init__(self, model: Any, precision: str, threads: int) -> None:
+        from openvino import Core
+
+        # Unless it is told, OpenVINO takes bfloat16 for float32 where the processor has it.
+        properties = {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        compiled = Core().compile_model(model, "CPU", properties)
+        self._threads = threads
+        self._requests = [compiled.create_infer_request() for _ in range(PIECES_A_THREAD * threads)]
+
+    def __call__(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        from openvino import Tensor as Input
+
+        requests, rows = self._requests, np.ascontiguousarray(planes.float().numpy())
+        answers: list[tuple[Tensor, ...]] = []
+        waiting: deque[Any] = deque()
+        try:
+            for k, piece in enumerate(_pieces(len(rows), self._threads)):
+                if len(waiting) == len(requests):
+                    answers.append(_answer(waiting.popleft()))
+                request = requests[k % len(requests)]
+                request.set_input_tensor(Input(rows[piece], shared_memory=True))
+                request.start_async()
+                waiting.append(request)
+            while waiting:
+                answers.append(_answer(waiting.popleft()))
+        finally:  # whatever interrupts this leaves no request under way
+            for request in waiting:
+                request.wait()
+        logits, values = (torch.cat(part) for part in zip(*answers, strict=True))
+        return logits, values
+
+
+def _written(model: Any, folder: Path) -> dict[str, bytes]:
+    """A model as OpenVINO writes it: its description and its weights."""
+    from openvino import save_model
+
+    save_model(model, folder / "network.xml", compress_to_fp16=False)
+    names = {"model": "network.xml", "weights": "network.bin"}
+    return {kind: (folder / name).read_bytes() for kind, name in names.items()}
+
+
+def _read(content: dict[str, bytes]) -> Any:
+    from openvino import Core
+    from openvino import Tensor as Weights
+
+    weights = np.frombuffer(content["weights"], np.uint8)
+    return Core().read_model(content["model"], Weights(weights, shared_memory=False))
+
+
+def _pieces(rows: int, threads: int) -> list[slice]:
+    """Cuts rows into pieces of nearly equal size, at most `PIECE`, where possible one a thread."""
+    count = max(math.ceil(rows / PIECE), min(rows, threads))
+    count = min(math.ceil(count / threads) * threads, rows)
+    bounds = [rows * k // count for k in range(count + 1)]
+    return [slice(*pair) for pair in pairwise(bounds)]
+
+
+def _answer(request: Any) -> tuple[Tensor, ...]:
+    """Waits for a request; its own memory is that of its next answer, so this copies it."""
+    request.wait()
+    return tuple(torch.from_numpy(np.array(output.data)) for output in request.output_tensors)
+
+
+def converted(network: nn.Module, shape: Sequence[int]) -> Any:
+    """A network as an OpenVINO model for planes of a shape `[C, N + 2, N + 2]` and any batch.
+
+    Goes straight to OpenVINO's front end: `openvino.convert_model` would tell its makers.
+
+    Raises:
+      NetworkError: it cannot be converted, or its answers are then not those of the original.
+    """
+    from openvino import PartialShape
+    from openvino._offline_transformations import apply_moc_transformations
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch import ConversionExtension, ModuleExtension
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    front_end = FrontEndManager().load_by_framework("pytorch")
+    front_end.add_extension(
+        ConversionExtension(OWN_OPERATION, partial(_edge_distances, shape[-1] - 2, _maps(network)))
+    )
+    in_its_place = ModuleExtension(EdgeDistances, OWN_OPERATION, evaluate=_like_edge_distances)
+    example = torch.zeros(2, *shape)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that tracing is deprecated, and what it may not see
+            traced = TorchScriptPythonDecoder(
+                copy.deepcopy(network),  # it is changed, for its parts to be replaced
+                example_input=example,
+                module_extensions={EdgeDistances: in_its_place},
+                trace_kwargs={"check_trace": False},
+            )
+        model = front_end.convert(front_end.load(traced))
+        model.reshape(PartialShape([-1, *shape]))
+        model.validate_nodes_and_infer_types()
+        apply_moc_transformations(model, cf=True, smart_reshape=False)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise NetworkError(f"OpenVINO cannot take this network: {reason[:300]}") from error
+    return model
+
+
+def _maps(network: nn.Module) -> int:
+    """K of the network's shortest paths, 0 if it has none."""
+    return next((part.maps for part in network.modules() if isinstance(part, EdgeDistances)), 0)
+
+
+def _like_edge_distances(_: nn.Module, prices: Tensor) -> Tensor:
+    """What stands for the distances while a network is traced."""
+    return prices.new_zeros(*prices.shape[:4], 2, prices.shape[4])
+
+
+def _edge_distances(size: int, maps: int, context: Any) -> Any:
+    """`hex_ai.network.paths.edge_distances` of OpenVINO's operations.
+
+    The cells around a cell, itself included, are two squares of 2 × 2 that share it, up and right
+    and down and left. So a relaxation is two poolings, of negative distances for the largest.
+    """
+    from openvino import opset15 as ops
+
+    cells = [-1, 4 * maps, size, size]
+    edges = np.full((2, 2, maps, size, size), -OUT_OF_REACH, np.float32)
+    edges[0, 0, :, 0] = edges[0, 1, :, -1] = edges[1, 0, :, :, 0] = edges[1, 1, :, :, -1] = 0
+    edge = ops.constant(edges.reshape(1, *cells[1:]))
+    by_row = ops.unsqueeze(ops.transpose(context.get_input(0), [2, 3, 4, 0, 1]), [2])
+    minus = np.full((1, 4 * maps, 1, 1), -1, np.float32)
+    gains = ops.multiply(ops.reshape(ops.concat([by_row, by_row], 2), cells, False), minus)
+
+    def named(node: Any) -> Any:
+        node.set_friendly_name(f"{OWN_OPERATION}/{node.get_friendly_name()}")
+        return node
+
+    def nearest(above: list[int], below: list[int]) -> Any:
+        return named(ops.max_pool(near, [1, 1], [1, 1], above, below, [2, 2])).output(0)
+
+    near = named(ops.add(edge, gains))
+    for _ in range(relaxations(size) - 1):
+        around = named(ops.maximum(nearest([1, 0], [0, 1]), nearest([0, 1], [1, 0])))
+        near = named(ops.add(named(ops.maximum(around, edge)), gains))
+    distances = ops.negative(ops.maximum(near, np.float32(-OUT_OF_REACH)))
+    board = ops.reshape(distances, [-1, 2, 2, maps, size, size], False)
+    return ops.transpose(board, [4, 5, 0, 1, 2, 3]).outputs()

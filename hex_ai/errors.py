@@ -59,6 +59,10 @@ class NetworkError(HexAIError):
     exit_status = 5
 
 
+class ConversionError(NetworkError):
+    """A runtime cannot take a network."""
+
+
 class InvalidEvaluationError(NetworkError):
     """A policy that is not finite, or a value outside ±1."""
 

@@ -13,7 +13,7 @@ from hex_ai.game.notation import cell_index
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import MIN_SIZE, SWAP
 from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
-from hex_ai.inference.inference_plan import default_plan, resolve_device
+from hex_ai.inference.inference_plan import default_plan, prompt_runtime, resolve_device
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import Evaluator, PositionCollector
 from hex_ai.keyed_random import Stream, random_bits
@@ -57,7 +57,8 @@ def match_openings(
     if kind == "spread":
         return spread_openings(board_size, games // 2, seed)
     network = load_checkpoint(default_model_path()).network
-    judge = ModelInference(network, default_plan(resolve_device(device), runtime="eager"))
+    place = resolve_device(device)
+    judge = ModelInference(network, default_plan(place, prompt_runtime(place)))
     cells = [(cell,) for cell in fair_cells(board_size, judge, judge.device)]
     return _with_pairs(cells, board_size, games // 2, seed)
 

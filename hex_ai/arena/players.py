@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hex_ai.game.positions import Positions
 from hex_ai.inference.fixed_tree_search import build_search_tree_with_collection
-from hex_ai.inference.inference_plan import default_plan
+from hex_ai.inference.inference_plan import InferencePlan, default_plan, prompt_runtime
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.position_collector import PositionCollector
 from hex_ai.keyed_random import gumbel_noise, uniform_noise
@@ -112,6 +112,7 @@ class NetworkPlayer:
       strategy: how it chooses.
       seed: of the draws, which are keyed by (seed, game, ply).
       device: where it runs.
+      plan: how it runs there; by default by a runtime that starts quickly.
     """
 
     def __init__(
@@ -121,9 +122,11 @@ class NetworkPlayer:
         strategy: Strategy,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        plan: InferencePlan | None = None,
     ) -> None:
         self.name, self._strategy, self._seed = name, strategy, seed
-        self.model = ModelInference(network, default_plan(torch.device(device), runtime="eager"))
+        place = torch.device(device)
+        self.model = ModelInference(network, plan or default_plan(place, prompt_runtime(place)))
 
     def choose(self, turn: Turn) -> Tensor:
         """See `Player`. Swaps what its search, at temperature 0, finds worth less than nothing."""

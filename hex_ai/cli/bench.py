@@ -17,7 +17,7 @@ from hex_ai.cli.report import bench_lines, bench_table
 from hex_ai.errors import SettingError
 from hex_ai.inference.fixed_tree_search import parse_widths
 from hex_ai.inference.inference_plan import resolve_device
-from hex_ai.inference.tuning import plan_for, remember, tune
+from hex_ai.inference.tuning import plan_for_games, remember, tune
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
@@ -69,7 +69,7 @@ def bench(
         torch.manual_seed(seed)
         shape: dict[str, Any] = {"channels": channels, "blocks": blocks}
         network = HexNetwork(NetworkConfig(**{k: v for k, v in shape.items() if v is not None}))
-    plan = plan_for(network, device, runtime, precision)
+    plan = plan_for_games(network, device, runtime, precision)
     with _status_shown() as tell:
         report = run_bench(network, plan, settings, tell)
     out.print(bench_table(report))

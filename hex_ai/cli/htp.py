@@ -23,7 +23,7 @@ def htp(
     device: Device = "auto",
     architecture_module: ArchitectureModule = None,
     precision: Precision = "auto",
-    runtime: Runtime = "eager",
+    runtime: Runtime = "auto",
 ) -> None:
     """Play by the Hex Text Protocol, for HexGui and referees."""
     serve_htp(

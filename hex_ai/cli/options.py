@@ -22,6 +22,6 @@ GamesInFlight = Annotated[
     int | None, typer.Option(help="games that share batches; default: by device")
 ]
 Model = Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")]
-Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16")]
-Runtime = Annotated[str, typer.Option(help="auto, eager, graph or compiled")]
+Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8")]
+Runtime = Annotated[str, typer.Option(help="auto, eager, graph, compiled or openvino")]
 Widths = Annotated[str, typer.Option(help="children kept at each level")]

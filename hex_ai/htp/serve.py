@@ -10,6 +10,7 @@ from hex_ai.htp.engine import HtpEngine
 from hex_ai.htp.protocol import Session
 from hex_ai.htp.settings import HtpSettings
 from hex_ai.inference.fixed_tree_search import check_widths
+from hex_ai.inference.inference_plan import prompt_runtime, resolve_device
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.tuning import plan_for
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
@@ -29,7 +30,7 @@ def serve_htp(
     board_size: int = 11,
     device: str = "auto",
     precision: str = "auto",
-    runtime: str = "eager",
+    runtime: str = "auto",
     lines: Iterable[str] | None = None,
     write: Callable[[str], object] | None = None,
 ) -> None:
@@ -39,7 +40,8 @@ def serve_htp(
       model: checkpoint, by default the shipped one.
       widths, seconds, level, swap: see `HtpSettings`.
       board_size: 1 to 19, until `boardsize` says another.
-      device, precision, runtime: `auto` or a name; see `plan_for`.
+      device, precision: `auto` or a name; see `plan_for`.
+      runtime: a name, or `auto`: what starts quickly, see `prompt_runtime`.
       lines: requests, by default those of standard input, where `# interrupt` ends a search.
       write: takes each reply, by default to standard output.
 
@@ -50,6 +52,8 @@ def serve_htp(
     settings = HtpSettings(check_widths(widths), seconds, swap, level)
     board_size = whole("board size", board_size)
     network = load_checkpoint(model or default_model_path()).network
+    if runtime == "auto":
+        runtime = prompt_runtime(resolve_device(device))
     plan = plan_for(network, device, runtime, precision)
     inference = ModelInference(network, plan, cache_size=CACHE_SIZE)
     asker = Asker(standard_input())

@@ -136,18 +136,13 @@ class InferencePlan:
         """The same plan with other batch shapes."""
         return replace(self, shapes=shapes)
 
-    def in_eager(self) -> "InferencePlan":
-        """The plan of the eager runtime that takes the place of this one where it fails."""
+    def simpler(self) -> "InferencePlan":
+        """The plan that takes the place of this one where that fails or does not pay: float32
+        instead of int8, and the eager runtime instead of any other."""
+        if self.precision == "int8":
+            return replace(self, precision="float32", calibration="")
         shapes = self.shapes if self.pads else DEFAULT_SHAPES[self.kind]
-        precision = "float32" if self.precision == "int8" else self.precision
-        return replace(
-            self,
-            runtime="eager",
-            precision=precision,
-            shapes=shapes,
-            runtime_version="",
-            calibration="",
-        )
+        return replace(self, runtime="eager", shapes=shapes, runtime_version="")
 
     def on(self, device: torch.device) -> "InferencePlan":
         """The same plan on another device of its kind."""
@@ -176,9 +171,24 @@ class InferencePlan:
     @property
     def is_current(self) -> bool:
         """Whether it is of the rules, the torch and the OpenVINO of this process."""
-        runtime = openvino_version() if self.runtime == OPENVINO and has_openvino() else ""
-        now = (ORIENTATION_RULE, NUMERICS_RULE, str(torch.__version__), runtime)
-        return (self.orientation, self.numerics, self.torch_version, self.runtime_version) == now
+        if self.runtime == OPENVINO and not has_openvino():
+            return False
+        now = current_versions(self.runtime)
+        return all(getattr(self, name) == value for name, value in now.items())
+
+
+def current_versions(runtime: str) -> dict[str, str]:
+    """Rules and versions of this process, by the names that a plan of a runtime has them under.
+
+    Raises:
+      SettingError: the runtime is not installed.
+    """
+    return {
+        "orientation": ORIENTATION_RULE,
+        "numerics": NUMERICS_RULE,
+        "torch_version": str(torch.__version__),
+        "runtime_version": openvino_version() if runtime == OPENVINO else "",
+    }
 
 
 def _require_count(name: str, count: Any, most: int) -> None:
@@ -252,6 +262,11 @@ def default_plan(
     return InferencePlan(
         str(device), runtime, precision, shapes, threads, runtime_version=of_runtime
     )
+
+
+def prompt_runtime(device: torch.device) -> str:
+    """The fastest runtime that starts within a second or two, for matches and engines."""
+    return OPENVINO if device.type == "cpu" and has_openvino() else "eager"
 
 
 @cache

@@ -94,9 +94,9 @@ class ModelInference:
         self.reset_stats()
         return plan
 
-    def run_eager(self) -> None:
-        """Changes the plan to the eager runtime, whose evaluations have other last bits."""
-        self._network.run_eager()
+    def run_simpler(self) -> None:
+        """Changes the plan to the next simpler one, see `InferencePlan.simpler`."""
+        self._network.run_simpler()
 
     @undisturbed()
     def batch_infer(self, positions: Positions) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hex_ai.errors import NetworkError, SettingError
+from hex_ai.errors import ConversionError, SettingError
 from hex_ai.inference.kept_conversions import kept_conversion
-from hex_ai.inference.quantization import calibration_planes, heads, quantized
+from hex_ai.inference.quantization import calibration_planes, heads, quantized, require_close
 from hex_ai.network.paths import OUT_OF_REACH, EdgeDistances, relaxations
 
 # The most rows of a piece. Their features stay in a processor's own cache.
@@ -92,10 +92,8 @@ class OpenvinoForward:
             with TemporaryDirectory() as folder:
                 content = _written(self._converted(shape), Path(folder))
             kept.write(content)
-        if self._precision == "int8":
-            self.calibration = hashlib.sha256(content["model"] + content["weights"]).hexdigest()[
-                :16
-            ]
+        if self._precision == "int8":  # the ranges of its layers lie among the weights
+            self.calibration = hashlib.sha256(content["weights"]).hexdigest()[:16]
         return _Model(_read(content), self._precision, self._threads)
 
     def _converted(self, shape: torch.Size) -> Any:
@@ -103,7 +101,10 @@ class OpenvinoForward:
         if self._precision != "int8":
             return model
         float32 = _Model(model.clone(), "float32", self._threads)
-        return quantized(model, calibration_planes(float32, shape), heads(self._network))
+        planes = calibration_planes(float32, shape)
+        in_8_bits = quantized(model, planes, heads(self._network))
+        require_close(float32, _Model(in_8_bits, self._precision, self._threads), planes)
+        return in_8_bits
 
 
 class _Model:
@@ -183,7 +184,7 @@ def converted(network: nn.Module, shape: Sequence[int]) -> Any:
     Goes straight to OpenVINO's front end: `openvino.convert_model` would tell its makers.
 
     Raises:
-      NetworkError: it cannot be converted, or its answers are then not those of the original.
+      ConversionError: it cannot be converted.
     """
     from openvino import PartialShape
     from openvino._offline_transformations import apply_moc_transformations
@@ -212,7 +213,7 @@ def converted(network: nn.Module, shape: Sequence[int]) -> Any:
         apply_moc_transformations(model, cf=True, smart_reshape=False)
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise NetworkError(f"OpenVINO cannot take this network: {reason[:300]}") from error
+        raise ConversionError(f"OpenVINO cannot take this network: {reason[:300]}") from error
     return model
 
 
@@ -242,8 +243,10 @@ def _edge_distances(size: int, maps: int, context: Any) -> Any:
     minus = np.full((1, 4 * maps, 1, 1), -1, np.float32)
     gains = ops.multiply(ops.reshape(ops.concat([by_row, by_row], 2), cells, False), minus)
 
+    number = count()
+
     def named(node: Any) -> Any:
-        node.set_friendly_name(f"{OWN_OPERATION}/{node.get_friendly_name()}")
+        node.set_friendly_name(f"{OWN_OPERATION}/{next(number)}")
         return node
 
     def nearest(above: list[int], below: list[int]) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from hex_ai.errors import InvalidEvaluationError, NetworkError, SettingError
+from hex_ai.errors import ConversionError, InvalidEvaluationError, NetworkError, SettingError
 from hex_ai.inference.inference_plan import NUMERICS_RULE, OPENVINO, InferencePlan, fix_numerics
 from hex_ai.inference.memory import available_memory
 from hex_ai.inference.runtimes import forward_of, out_of_memory
@@ -56,6 +56,7 @@ class PlannedNetwork:
             network = convert_conv2d_weight_memory_format(network, torch.channels_last)
         self._network = network
         self._forward = forward_of(self._network, plan)
+        self._frozen = False
         self.reset_counts()
 
     def reset_counts(self) -> None:
@@ -75,32 +76,45 @@ class PlannedNetwork:
         """Runs every shape of the plan once on planes `[probe_rows, C, N + 2, N + 2]`.
 
         Gives up shapes that want more memory than there is, with a warning.
-        Converts, compiles or records the network; where that fails, it runs eager from then on,
-        with a warning. Drops shapes whose results differ in any bit from those of the largest.
-        Returns the plan that is then in force.
+        Converts, compiles or records the network; where that fails, it follows the next simpler
+        plan from then on, with a warning. Drops shapes whose results differ in any bit from those
+        of the largest. Returns the plan that is then in force.
 
         Raises:
           NetworkError: the network failed, or there is no memory for the smallest shape.
         """
         self._give_up_large_shapes(probe.shape[-1] - 2)
+        while not self._compares(probe):
+            self.run_simpler()
+        if self.plan.runtime == OPENVINO:
+            self.plan = replace(self.plan, calibration=self._forward.calibration)
+        self._frozen = True
+        self.reset_counts()
+        return self.plan
+
+    def run_simpler(self) -> None:
+        """Changes the plan to the next simpler one, whose evaluations have other last bits."""
+        self.plan = self.plan.simpler()
+        self.sound.fill_(True)
+        self._forward = forward_of(self._network, self.plan)
+
+    def _compares(self, probe: Tensor) -> bool:
+        """Whether the plan can be followed. What is not sound even in float32 eager is an error."""
         try:
             self._compare_shapes(probe)
         except NetworkError as error:
             if self.plan.runtime == "eager":
                 raise
-            log.warning("no %s network, running eager: %s", self.plan.runtime, error)
-            self.run_eager()
-            self.sound.fill_(True)
-            self._compare_shapes(probe)
-        if self.plan.runtime == OPENVINO:
-            self.plan = replace(self.plan, calibration=self._forward.calibration)
-        self.reset_counts()
-        return self.plan
+            log.warning("%s, running %s: %s", *self._instead(), error)
+            return False
+        return True
 
-    def run_eager(self) -> None:
-        """Changes the plan to the eager runtime, whose evaluations have other last bits."""
-        self.plan = self.plan.in_eager()
-        self._forward = forward_of(self._network, self.plan)
+    def _instead(self) -> tuple[str, str]:
+        """What does not work, and what comes in its place."""
+        simpler = self.plan.simpler()
+        if simpler.runtime == self.plan.runtime:
+            return f"no {self.plan.precision} network", f"in {simpler.precision}"
+        return f"no {self.plan.runtime} network", simpler.runtime
 
     def _give_up_large_shapes(self, size: int) -> None:
         available = available_memory(self._device) if self.plan.pads else None
@@ -230,11 +244,16 @@ class PlannedNetwork:
         return self._inputs[wanted]
 
     def _smaller_shapes(self, failed: int, error: Exception) -> tuple[int, ...]:
-        """Drops the shapes of `failed` rows or more, after the network ran out of memory.
+        """Drops the shapes of `failed` rows or more, after the network ran out of memory. One that
+        could not be converted follows the next simpler plan, unless its own was frozen.
 
         Raises:
           NetworkError: there is no smaller shape, or the network failed for another reason.
         """
+        if isinstance(error, ConversionError) and not self._frozen:
+            log.warning("%s, running %s: %s", *self._instead(), error)
+            self.run_simpler()
+            return self.plan.shapes
         if isinstance(error, NetworkError):
             raise error
         if not out_of_memory(error):

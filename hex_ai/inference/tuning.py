@@ -10,7 +10,7 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import nn
 from hex_ai.atomic_files import atomic_file
 from hex_ai.errors import SettingError, StoreError
 from hex_ai.inference.inference_plan import (
+    OPENVINO,
     InferencePlan,
     default_plan,
     device_name,
@@ -28,7 +29,9 @@ from hex_ai.inference.inference_plan import (
     resolve_device,
 )
 from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.openvino_network import has_openvino
 from hex_ai.inference.probe import probe_positions
+from hex_ai.inference.quantization import has_nncf
 from hex_ai.inference.user_cache import user_cache
 from hex_ai.network.architecture import architecture_of, config_of
 
@@ -69,16 +72,15 @@ def tune(
     """
 
     def prepared(runtime: str, precision: str, shapes: Sequence[int]) -> ModelInference:
-        threads = torch.get_num_threads()
-        plan = InferencePlan(str(device), runtime, precision, tuple(shapes), threads)
+        plan = default_plan(device, runtime, precision)
+        if plan.pads:
+            plan = plan.with_shapes(tuple(shapes))
         inference = ModelInference(copy.deepcopy(network), plan)
         inference.prepare(board_size)
         return inference
 
-    runtimes = ["eager" if device.type == "cpu" else "graph"] + ["compiled"] * has_compiler()
-    precisions = ("float32", "bfloat16") if multiplies_bfloat16(device) else ("float32",)
     rates: dict[tuple[str, str], Rates] = {}
-    for runtime, precision in itertools.product(runtimes, precisions):
+    for runtime, precision in _candidates(device):
         tell(f"{runtime} {precision}")
         inference = prepared(runtime, precision, SIZES[device.type])
         kind = inference.plan.runtime, precision
@@ -86,6 +88,16 @@ def tune(
             rates[kind] = _rates(inference, board_size, seconds)
     best = max(rates, key=lambda kind: max(rates[kind].values()))
     return Tuned(prepared(*best, _shapes_worth_padding(rates[best])).plan, rates)
+
+
+def _candidates(device: torch.device) -> list[tuple[str, str]]:
+    """The runtimes that there are, each with its precisions."""
+    precisions = ["float32"] + ["bfloat16"] * multiplies_bfloat16(device)
+    runtimes = ["eager" if device.type == "cpu" else "graph"] + ["compiled"] * has_compiler()
+    found = list(itertools.product(runtimes, precisions))
+    if device.type == "cpu" and has_openvino():
+        found += [(OPENVINO, name) for name in precisions + ["int8"] * has_nncf()]
+    return found
 
 
 def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> InferencePlan:
@@ -100,6 +112,19 @@ def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> I
     if plan and runtime in ("auto", plan.runtime) and precision in ("auto", plan.precision):
         return plan.on(place)
     return default_plan(place, runtime, precision)
+
+
+def plan_for_games(network: nn.Module, device: str, runtime: str, precision: str) -> InferencePlan:
+    """The plan for self-play: like `plan_for`, but int8 where it runs and nothing else was chosen.
+
+    Its games are as strong as those of float32: docs/strength.md.
+    """
+    plan = plan_for(network, device, runtime, precision)
+    if precision != "auto" or plan.runtime != OPENVINO or not has_nncf():
+        return plan
+    if remembered_plan(network, resolve_device(device)) is not None:
+        return plan
+    return replace(plan, precision="int8")
 
 
 def remember(network: nn.Module, device: torch.device, tuned: Tuned) -> Path:
@@ -136,7 +161,8 @@ def remembered_plan(network: nn.Module, device: torch.device) -> InferencePlan |
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingError) as error:
         log.warning("%s: not a remembered plan, going on without: %s", path, error)
         return None
-    return plan if known else None
+    # Other weights of the same architecture are calibrated by themselves.
+    return replace(plan, calibration="") if known else None
 
 
 def _rates(inference: ModelInference, board_size: int, seconds: float) -> Rates:

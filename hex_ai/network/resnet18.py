@@ -131,12 +131,12 @@ class ResNet18(nn.Module):
         else:
             blue = seen[:, 2, 0, 0] > 0
         blue_cells = blue[:, None, None]
-        red_stones = torch.where(blue_cells, opponent.mT, mover)
-        blue_stones = torch.where(blue_cells, mover.mT, opponent)
+        red_stones = torch.where(blue_cells, opponent.transpose(-2, -1), mover)
+        blue_stones = torch.where(blue_cells, mover.transpose(-2, -1), opponent)
         side = blue_cells.to(seen.dtype).expand_as(mover)
         policy, win_logit = self.board_view(torch.stack((red_stones, blue_stones, side), 1))
         cells = policy.view(-1, SIZE, SIZE)
-        logits = torch.where(blue_cells, cells.mT, cells).flatten(1)
+        logits = torch.where(blue_cells, cells.transpose(-2, -1), cells).flatten(1)
         sign = 1 if self.config.win_logit_of == FIRST else -1
         return logits, to_red_view(from_win_logit(sign * win_logit), blue)
 

@@ -23,14 +23,13 @@ from hex_ai.errors import SettingError, StoreError
 from hex_ai.game.records import RESIGN, SCHEMA_VERSION, GameRecord
 from hex_ai.inference.evaluation_cache import entry_bytes
 from hex_ai.inference.inference_plan import (
-    NUMERICS_RULE,
-    ORIENTATION_RULE,
     InferencePlan,
+    current_versions,
     resolve_device,
 )
 from hex_ai.inference.inference_stats import ratio
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
-from hex_ai.inference.tuning import plan_for, remembered_plan
+from hex_ai.inference.tuning import plan_for_games, remembered_plan
 from hex_ai.network.architecture import architecture_of, config_of, unwrapped
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint, network_digest
 from hex_ai.network.torch_state import undisturbed
@@ -58,8 +57,8 @@ from hex_ai.store.summary import RunSummary
 DEFAULT_GAMES_IN_FLIGHT = {"cpu": 128, "cuda": 8192}
 
 
-# A run that can make no more requests than this plays before a network would be compiled, which
-# takes 10 s and more: docs/performance.md.
+# A run that can make no more requests than this plays before a network would be compiled, or
+# calibrated for int8, which takes 5 to 15 s: docs/performance.md.
 SMALL_RUN = 10_000
 
 log = logging.getLogger(__name__)
@@ -79,9 +78,10 @@ class SelfPlayEngine:
       cache_size: evaluations remembered, 0 for none.
       deduplicate: answer equal positions of a batch once.
       device: `auto` (cuda, else cpu), `cpu`, `cuda`, or `cuda:1` for the second GPU.
-      precision: `auto`, `float32` or `bfloat16`.
-      runtime: `auto`, `eager`, `graph` (CUDA only) or `compiled`. With `auto` a run too small to be
-        worth compiling for plays eager, unless a plan is remembered for this machine: `SMALL_RUN`.
+      precision: `auto`, `float32`, `bfloat16`, or with OpenVINO `int8`.
+      runtime: `auto`, `eager`, `graph` (CUDA only), `compiled` or `openvino` (CPU only). Where
+        neither is chosen, nor remembered for this machine, a run too small to be worth compiling or
+        calibrating for does without: `SMALL_RUN`.
       plan: an inference plan to use instead of what device, precision and runtime ask for.
       output_dir: folder to store games in; without it they are only yielded. Once it has all that
         were asked for, `summary.json` there says what they came to.
@@ -130,8 +130,10 @@ class SelfPlayEngine:
         self._resume, self.is_preparing = resume, False
         recorded = self._recorded_plan(device=device, precision=precision, runtime=runtime)
         self._resumes_run = recorded is not None
-        self._may_play_eager = not (recorded or plan) and _by_default(network, device, runtime)
-        plan = recorded or plan or plan_for(network, device, runtime, precision)
+        self._may_be_simpler = not (recorded or plan) and _by_default(
+            network, device, runtime, precision
+        )
+        plan = recorded or plan or plan_for_games(network, device, runtime, precision)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
@@ -173,7 +175,7 @@ class SelfPlayEngine:
         self._require_memory(left)
         self._to_play = max(left, 0)
         if first_game == 0:  # others are part of a run that is shared, under one plan
-            self._compile_only_if_worth_it(num_games)
+            self._prepare_only_what_is_worth_it(num_games)
         self.prepare()
         asked = range(first_game, first_game + num_games)
         missing: Iterable[int] = asked
@@ -225,13 +227,16 @@ class SelfPlayEngine:
         cache = entries * entry_bytes(self.settings.board_size**2)
         self.runner.require_memory(games, cache, f" and {entries} evaluations remembered")
 
-    def _compile_only_if_worth_it(self, games: int) -> None:
-        """Decides by the size of a new run, before it starts, whether it plays eager."""
-        if self._prepared or not self._may_play_eager or self.inference.plan.runtime != "compiled":
+    def _prepare_only_what_is_worth_it(self, games: int) -> None:
+        """Decides by the size of a new run, before it starts, whether its plan is a simpler one."""
+        plan = self.inference.plan
+        slow_to_start = plan.runtime == "compiled" or plan.precision == "int8"
+        if self._prepared or not (self._may_be_simpler and slow_to_start):
             return
         if games * most_requests(self.settings) <= SMALL_RUN:
-            log.warning("too few games to compile for: the network runs eager in this run")
-            self.inference.run_eager()
+            self.inference.run_simpler()
+            kept = self.inference.plan
+            log.warning("a small run: the network runs %s in %s", kept.runtime, kept.precision)
 
     def _stored(self) -> int:
         """Games of earlier sittings."""
@@ -327,9 +332,8 @@ class SelfPlayEngine:
             resolve_device(plan.device)
         except SettingError as error:
             raise StoreError(f"{folder}/run.json: {error}") from error
-        rules = {"orientation": ORIENTATION_RULE, "numerics": NUMERICS_RULE}
         recorded = plan.to_json()
-        wanted = asked | rules | {"torch_version": str(torch.__version__)}
+        wanted = asked | current_versions(plan.runtime)
         device = str(wanted.pop("device"))
         for name, value in (wanted | {"device": device.partition(":")[0]}).items():
             if value not in ("auto", recorded[name]):
@@ -360,9 +364,10 @@ def _settings(fields: dict[str, Any]) -> SelfPlaySettings:
     return SelfPlaySettings(**fields)
 
 
-def _by_default(network: nn.Module, device: str, runtime: str) -> bool:
-    """Whether nobody has chosen the runtime, by a flag or by tuning."""
-    return runtime == "auto" and remembered_plan(network, resolve_device(device)) is None
+def _by_default(network: nn.Module, device: str, *chosen: str) -> bool:
+    """Whether nobody has chosen runtime or precision, by a flag or by tuning."""
+    by_flag = any(choice != "auto" for choice in chosen)
+    return not by_flag and remembered_plan(network, resolve_device(device)) is None
 
 
 def _description(network: nn.Module) -> dict[str, Any]:

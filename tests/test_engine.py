@@ -232,22 +232,33 @@ def test_more_memory_than_there_is_is_refused_before_it_is_taken(tmp_path: Path)
     assert not list(tmp_path.iterdir()), "nothing has begun"
 
 
-def test_a_small_run_does_not_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("openvino", [True, False])
+def test_a_small_run_does_not_compile_or_calibrate(
+    openvino: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("hex_ai.inference.inference_plan.has_compiler", lambda: True)
+    monkeypatch.setattr("hex_ai.inference.inference_plan.has_openvino", lambda: openvino)
+    monkeypatch.setattr("hex_ai.inference.inference_plan.openvino_version", lambda: "2026.4.1")
+    monkeypatch.setattr("hex_ai.inference.tuning.has_nncf", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(planned_network, "forward_of", lambda network, _: network)
 
-    def runtime(games: int, **change: Any) -> str:
-        """Of the plan of a run of so many games, when it is about to start."""
+    def plan(games: int, **change: Any) -> tuple[str, str]:
+        """Runtime and precision of a run of so many games, when it is about to start."""
         playing = engine(plan=None, **change)
         monkeypatch.setattr(playing, "prepare", lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             list(playing.generate_games(games))
-        return playing.inference.plan.runtime
+        return playing.inference.plan.runtime, playing.inference.plan.precision
 
-    assert runtime(3) == "eager"
-    assert runtime(10**6) == "compiled"
-    assert runtime(3, runtime="compiled") == "compiled"
+    if openvino:
+        assert plan(3) == ("openvino", "float32")
+        assert plan(10**6) == ("openvino", "int8")
+        assert plan(3, precision="int8") == ("openvino", "int8")
+    else:
+        assert plan(3)[0] == "eager"
+        assert plan(10**6)[0] == "compiled"
+        assert plan(3, runtime="compiled")[0] == "compiled"
 
 
 @pytest.mark.parametrize("setting", [{"seed": 1}, {"swap": False}, {"model": random_network(2)}])

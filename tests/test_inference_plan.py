@@ -123,6 +123,12 @@ def test_the_default_plan_follows_what_is_asked(monkeypatch: pytest.MonkeyPatch)
         assert (chosen.device, chosen.runtime, chosen.precision) == ("cpu", "eager", precision)
         assert chosen.threads == torch.get_num_threads()
         assert chosen.torch_version == torch.__version__
+    monkeypatch.setattr("hex_ai.inference.inference_plan.has_openvino", lambda: True)
+    monkeypatch.setattr("hex_ai.inference.inference_plan.openvino_version", lambda: "2026.4.1")
+    quick = default_plan(cpu)
+    assert (quick.runtime, quick.runtime_version, quick.pads) == ("openvino", "2026.4.1", False)
+    assert default_plan(cpu, precision="int8").dtype == torch.float32
+    monkeypatch.setattr("hex_ai.inference.inference_plan.has_openvino", lambda: False)
     for there in (True, False):
         monkeypatch.setattr("hex_ai.inference.inference_plan.has_compiler", lambda t=there: t)
         monkeypatch.setattr(
@@ -132,8 +138,10 @@ def test_the_default_plan_follows_what_is_asked(monkeypatch: pytest.MonkeyPatch)
         assert default_plan(cpu).precision == ("bfloat16" if there else "float32")
     with pytest.raises(SettingError, match="'fast'"):
         default_plan(cpu, runtime="fast")
-    with pytest.raises(SettingError, match="'int8'"):
+    with pytest.raises(SettingError, match="'int8' is for runtime 'openvino', not 'eager'"):
         default_plan(cpu, precision="int8")
+    with pytest.raises(SettingError, match="'float16' is not one of"):
+        default_plan(cpu, precision="float16")
 
 
 def test_a_gpu_gets_recorded_kernels_and_shapes_that_its_games_fill() -> None:

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from hex_ai.errors import StoreError
 from hex_ai.inference import runtimes, tuning
 from hex_ai.inference.inference_plan import InferencePlan, default_plan
-from hex_ai.inference.tuning import Tuned, plan_for, remember, remembered_plan, tune
+from hex_ai.inference.openvino_network import has_openvino
+from hex_ai.inference.tuning import (
+    Tuned,
+    plan_for,
+    plan_for_games,
+    remember,
+    remembered_plan,
+    tune,
+)
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 
 CPU = torch.device("cpu")
@@ -24,6 +32,7 @@ NETWORK = random_network(1, 8, 1)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(tuning, "has_compiler", lambda: False)
+    monkeypatch.setattr(tuning, "has_openvino", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     return tmp_path / "hex_ai"
 
@@ -46,6 +55,38 @@ def test_a_plan_is_measured_remembered_and_used(cache: Path) -> None:
     assert path.parent == cache
     assert remembered_plan(NETWORK, CPU) == tuned().plan
     assert SelfPlayEngine(model=NETWORK, board_size=3).inference.plan == tuned().plan
+
+
+@pytest.mark.skipif(not has_openvino(), reason="needs OpenVINO")
+def test_openvino_is_measured_in_each_of_its_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "has_openvino", lambda: True)
+    monkeypatch.setattr(tuning, "multiplies_bfloat16", lambda _: True)
+    found = tune(NETWORK, CPU, 3, 0.002)
+    measured = {precision for runtime, precision in found.rates if runtime == "openvino"}
+    assert measured >= {"float32", "bfloat16"}
+    if found.plan.runtime == "openvino":
+        assert found.plan.shapes == default_plan(CPU, "openvino").shapes
+    fastest = Tuned(default_plan(CPU, "openvino"), {})
+    remember(NETWORK, CPU, fastest)
+    assert plan_for(NETWORK, "cpu", "auto", "auto") == fastest.plan
+    monkeypatch.setattr("hex_ai.inference.inference_plan.openvino_version", lambda: "2027.0.0")
+    assert remembered_plan(NETWORK, CPU) is None
+
+
+@pytest.mark.skipif(not has_openvino(), reason="needs OpenVINO")
+@pytest.mark.parametrize("nncf", [True, False])
+def test_self_play_takes_int8_where_it_can_and_nobody_chose(
+    nncf: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "has_nncf", lambda: nncf)
+    by_default = default_plan(CPU).precision
+    asked = plan_for_games(NETWORK, "cpu", "auto", "auto")
+    assert (asked.runtime, asked.precision) == ("openvino", "int8" if nncf else by_default)
+    assert plan_for(NETWORK, "cpu", "auto", "auto").precision == by_default
+    assert plan_for_games(NETWORK, "cpu", "auto", "float32").precision == "float32"
+    assert plan_for_games(NETWORK, "cpu", "eager", "auto").precision == by_default
+    remember(NETWORK, CPU, tuned())
+    assert plan_for_games(NETWORK, "cpu", "auto", "auto") == tuned().plan
 
 
 def test_a_plan_is_for_what_it_was_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:

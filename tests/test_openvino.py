@@ -22,6 +22,7 @@ from hex_ai.inference.openvino_network import has_openvino
 from hex_ai.network.architecture import register_architecture
 from hex_ai.network.resnet18 import ResNet18, ResNet18Config
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.training.learner import _plan
 
 pytestmark = pytest.mark.skipif(not has_openvino(), reason="needs OpenVINO")
 
@@ -306,3 +307,11 @@ def test_a_plan_from_before_this_runtime_is_read() -> None:
     written = old.to_json()
     del written["runtime_version"], written["calibration"]
     assert InferencePlan.from_json(written) == old
+
+
+def test_rounds_on_large_boards_are_played_by_it() -> None:
+    eager = default_plan(CPU, "eager", "float32")
+    assert [_plan(eager, size).runtime for size in (5, 8, 9, 13)] == ["eager"] * 2 + [
+        "openvino"
+    ] * 2
+    assert _plan(eager, 13).precision == default_plan(CPU).precision

@@ -14,11 +14,17 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from hex_ai.errors import InvalidEvaluationError, SettingError
 from hex_ai.game.records import GameRecord
-from hex_ai.inference.inference_plan import default_plan, resolve_device
+from hex_ai.inference.inference_plan import (
+    InferencePlan,
+    default_plan,
+    prompt_runtime,
+    resolve_device,
+)
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
 from hex_ai.numbers import whole
@@ -32,6 +38,10 @@ from hex_ai.training.schedule import LearnSettings, Length, joined_sizes, learni
 
 # A checkpoint is kept whenever a run has this many times the games of the one before.
 CHECKPOINT_GROWTH = 1.25
+
+# Converting the network of a round takes one to two seconds, which rounds on smaller boards do not
+# pay back.
+CONVERTED_FROM = 9
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ class Learner:
     ) -> None:
         self.settings = settings
         self.plan = default_plan(resolve_device(device), runtime="eager")
+        self._plans = {size: _plan(self.plan, size) for size in settings.board_sizes}
         if games_in_flight is None:
             games_in_flight = DEFAULT_GAMES_IN_FLIGHT[self.plan.kind]
         games_in_flight = whole("games in flight", games_in_flight)
@@ -108,7 +119,7 @@ class Learner:
         self._in_flight = games_in_flight
         self.folder = RunFolder(folder)
         try:
-            self._state = open_run(self.folder, settings, self.plan, init, resume)
+            self._state = open_run(self.folder, settings, self._plans, init, resume)
             self._keep_network()
         except BaseException:
             self.folder.close()
@@ -204,7 +215,7 @@ class Learner:
 
     def _play(self, network: nn.Module, size: int, digest: str) -> tuple[list[GameRecord], int]:
         """The games of a round, in the order of their ids, and the evaluations they took."""
-        model = ModelInference(copy.deepcopy(network), self.plan)
+        model = ModelInference(copy.deepcopy(network), self._plans[size])
         runner = Runner(
             model,
             self.settings.play_settings(size),
@@ -242,6 +253,13 @@ class Learner:
     def _save_network(self, path: Path) -> None:
         about = {name: getattr(self.progress, name) for name in ("games", "seconds", "rounds")}
         save_checkpoint(path, self._state.trainer.average_network, about)
+
+
+def _plan(eager: InferencePlan, size: int) -> InferencePlan:
+    """How the games of a round are played on boards of a size."""
+    device = torch.device(eager.device)
+    runtime = prompt_runtime(device) if size >= CONVERTED_FROM else eager.runtime
+    return default_plan(device, runtime)
 
 
 def _agreement(games: list[GameRecord]) -> float:

@@ -87,7 +87,7 @@ class RunState:
 def open_run(
     folder: RunFolder,
     settings: LearnSettings,
-    plan: InferencePlan,
+    plans: Mapping[int, InferencePlan],
     init: Path | None,
     resume: bool,
 ) -> RunState:
@@ -101,6 +101,7 @@ def open_run(
     else:
         network = HexNetwork(NetworkConfig(**notes["network"]["config"]))
         origin = notes["init"] if init is None else load_checkpoint(init).digest
+    plan = plans[max(plans)]
     state = RunState(
         Trainer(
             network.to(plan.device), settings.learning_rate, mixed=plan.precision == "bfloat16"
@@ -114,7 +115,7 @@ def open_run(
                 "architecture": architecture_of(network).name,
                 "config": config_of(network),
             },
-            "plan": plan.to_json(),
+            "plan": {str(size): plan.to_json() for size, plan in plans.items()},
             "length": None if notes is None else notes.get("length"),
             "rounds": [],
         },
@@ -176,7 +177,8 @@ def _open_games(folder: RunFolder, settings: LearnSettings, state: RunState) -> 
     for size in settings.board_sizes:
         play = asdict(settings.play_settings(size))
         play["value_weight"] = str(play["value_weight"])
-        run = {"network": network, "plan": state.notes["plan"], "settings": play}
+        plan = state.notes["plan"][str(size)]
+        run = {"network": network, "plan": plan, "settings": play}
         folder.open_games(size, run, state.progress.games, settings.games_per_round)
 
 

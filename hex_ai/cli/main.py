@@ -5,6 +5,7 @@ takes seconds, so a command's module is loaded only when the command is asked fo
 """
 
 import importlib
+import importlib.util
 import io
 import os
 import resource
@@ -12,6 +13,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from hex_ai.cli.company import wait_in_company
 
 # Each command: the module of this folder that has it, and the first line of its help.
 COMMANDS = {
@@ -31,6 +34,10 @@ COMMANDS = {
     "import": ("train", "Turn other people's weights into a checkpoint."),
 }
 
+# Commands whose networks run by torch; those of the others do where OpenVINO is not installed.
+_BY_TORCH = {"learn", "train", "bench"}
+_BY_OPENVINO = {"selfplay", "match", "ladder", "play", "htp", "tune"}
+
 # Address space that threads want once a command is loaded: for their stacks and what they allocate.
 _SPACE_OF_THREADS = 2**28
 
@@ -44,6 +51,7 @@ def main() -> None:
     before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
     with _failures_to_load_told():
         _require_addresses(arguments)
+        _settle_threads(arguments)
         loaded = importlib.import_module("hex_ai.cli.command_line")
         output = importlib.import_module("hex_ai.cli.output")
         typer = importlib.import_module("typer")
@@ -64,6 +72,15 @@ def _failures_to_load_told() -> Iterator[None]:
         yield
     except _LOAD_ERRORS as error:
         _give_up(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _settle_threads(arguments: list[str]) -> None:
+    """Looks for company before torch is loaded, where torch is to run a network."""
+    computing = _BY_TORCH
+    if importlib.util.find_spec("openvino") is None:
+        computing = _BY_TORCH | _BY_OPENVINO
+    if computing.intersection(arguments):
+        wait_in_company()
 
 
 def _require_addresses(arguments: list[str]) -> None:

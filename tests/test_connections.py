@@ -339,6 +339,7 @@ def test_nothing_is_read_from_a_device_that_must_be_waited_for(
     size: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     positions = random_boards(size, 20, size, device)
+    monkeypatch.setattr("hex_ai.game.compiled.usable", lambda device: False)
     expected = opponent_has_won(positions)  # tables that are made once may cross over
     monkeypatch.setattr("hex_ai.game.connections._can_read", lambda device: False)
     with ReadCounter() as counter:

@@ -6,7 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "hex_ai"
 
 FLOORS = """
-errors atomic_files interrupts keyed_random value_utils
+errors atomic_files compilation interrupts keyed_random value_utils
 numbers
 game
 network

@@ -20,6 +20,7 @@ from functools import lru_cache, reduce
 import torch
 from torch import Tensor
 
+from hex_ai.game import compiled
 from hex_ai.game.positions import NEIGHBOURS, Positions
 
 Steps = tuple[tuple[int, int], ...]
@@ -70,6 +71,12 @@ def opponent_has_won(positions: Positions) -> Tensor:
       false where no proof was found. Each answer depends on its own row alone. On a GPU nothing is
       read from the device, and the number of tensor operations depends on N alone.
     """
+    if compiled.usable(positions.device):
+        return compiled.lost_positions(positions, templates(positions.size, positions.device))
+    return _opponent_has_won(positions)
+
+
+def _opponent_has_won(positions: Positions) -> Tensor:
     labels = -positions.labels.mT.long().flatten(1)
     # The greedy search may fail from one edge and succeed from the other.
     chain = chain_from_top(torch.cat((labels, rotated(labels))), positions.size)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hex_ai.game import compiled
 from hex_ai.game.connections import (
     NOWHERE,
     chain_from_top,
@@ -71,6 +72,13 @@ def resolve(positions: Positions) -> Verdicts:
     Where it says who wins, or that a move loses, that is proven; a win may be missed. On a GPU
     nothing is read from the device.
     """
+    if compiled.usable(positions.device):
+        found = compiled.verdicts(positions, templates(positions.size, positions.device))
+        return Verdicts(*found)
+    return _resolve(positions)
+
+
+def _resolve(positions: Positions) -> Verdicts:
     size = positions.size
     mine, theirs = _both_players(positions)
     lost = theirs.chained | positions.finished

@@ -19,7 +19,7 @@ from hex_ai.inference.fixed_tree_search import SearchTree, build_search_tree_wit
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Evaluation, Evaluator, PositionCollector
 from hex_ai.puct.levels import level, policy_moves
-from hex_ai.puct.search import PuctResult, PuctSearch, PuctSettings
+from hex_ai.puct.search import PuctResult, PuctSearch, PuctSettings, make_ready
 
 # One ply deep, every move: what the network alone thinks of a position.
 ALL_MOVES = (MAX_SIZE**2,)
@@ -92,6 +92,10 @@ class MoveChooser:
         self._kept: tuple[Board, PuctSearch] | None = None
         # Each session draws its own moves.
         self._seed, self._drawn = secrets.randbits(62), 0
+
+    def make_ready(self) -> None:
+        """Does beforehand what the first search for play would otherwise do on its clock."""
+        make_ready(self._device)
 
     def policy(self, board: Board) -> dict[int, float]:
         """The network's probability of each legal move, in falling order."""

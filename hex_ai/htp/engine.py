@@ -172,6 +172,8 @@ class HtpEngine:
     def _time_settings(self, main: str, period: str, stones: str) -> None:
         self._full_clock = game_clock(_seconds(main), _seconds(period), _whole(stones))
         self._clocks = dict.fromkeys(self._clocks, self._full_clock)
+        if self._full_clock:
+            self._chooser.make_ready()
 
     def _kgs_time_settings(self, words: Arguments) -> str:
         """The same by the name of a system of time; of byo-yomi every move has a whole period."""

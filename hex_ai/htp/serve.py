@@ -15,6 +15,7 @@ from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.tuning import plan_for
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.numbers import whole
+from hex_ai.puct.search import make_ready
 
 # Enough for the searches of a game; a small table is quickly there.
 CACHE_SIZE = 2**15
@@ -61,6 +62,8 @@ def serve_htp(
     if inference.plan.runtime == "compiled":
         # Better now than on the clock of the first move; what runs eager need not wait.
         inference.prepare(board_size)
+    if not (settings.seconds is None and settings.level is None):
+        make_ready(inference.device)
     # That the asker has gone is no error.
     with suppress(BrokenPipeError):
         Session(engine.commands).serve(asker if lines is None else lines, write or _send)

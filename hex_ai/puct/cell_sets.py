@@ -24,8 +24,10 @@ class Frame:
         return found
 
     def transpose(self, sets: NDArray[Any], transposed: NDArray[Any]) -> NDArray[Any]:
-        """The same for rows of marks, `[B, A]`."""
-        return np.take_along_axis(sets, self._maps[transposed.astype(np.intp)].astype(np.intp), 1)
+        """The same for rows of marks, bool `[K, B, A]`, K sets of each node."""
+        turned = sets.reshape(*sets.shape[:2], self._size, self._size).swapaxes(2, 3)
+        found: NDArray[Any] = np.where(transposed[:, None], turned.reshape(sets.shape), sets)
+        return found
 
 
 def as_integers(sets: NDArray[Any]) -> list[int]:

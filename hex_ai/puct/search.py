@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
+from hex_ai.game import compiled
 from hex_ai.game.positions import Positions
 from hex_ai.game.threats import resolve
 from hex_ai.inference.move_choice import log_priors
@@ -32,6 +33,7 @@ from hex_ai.inference.position_collector import Collector
 from hex_ai.network.torch_state import undisturbed
 from hex_ai.numbers import real, settle, whole
 from hex_ai.puct.cell_sets import Frame, as_integers
+from hex_ai.puct.edge_tables import functions
 from hex_ai.puct.position_pool import PositionPool
 from hex_ai.puct.tree import WON, Descent, Node, PuctTree, expected_line
 
@@ -233,19 +235,20 @@ class PuctSearch:
     def _played(self, leaves: list[Node]) -> Positions:
         """The positions of new nodes, by playing the moves that lead to them."""
         steps = [leaf.parents[-1] for leaf in leaves]
-        moves = [self._frame.cell(cell, parent.transposed) for parent, cell in steps]
-        parents = self._pool.read([parent.row for parent, _ in steps])
-        return parents.play(torch.tensor(moves, device=parents.device))
+        moves = [self._frame.cell(step.cell, step.node.transposed) for step in steps]
+        parents = self._pool.read([step.node.row for step in steps])
+        played = torch.tensor(moves, device=parents.device)
+        if compiled.usable(parents.device):
+            return compiled.play(parents, played)
+        return parents.play(played)
 
     def _judge(self, nodes: list[tuple[PuctTree, Node]], positions: Positions) -> None:
         """Stores new nodes, and takes in what can be said of them without the network."""
         rows = self._pool.keep(positions)
         transposed = np.array([node.transposed for _, node in nodes])
         found = resolve(positions)
-        sets = (
-            as_integers(self._frame.transpose(part.cpu().numpy(), transposed))
-            for part in (found.carriers, found.must, found.threats)
-        )
+        marks = torch.stack((found.carriers, found.must, found.threats)).cpu().numpy()
+        sets = map(as_integers, self._frame.transpose(marks, transposed))
         moves = found.moves.tolist()
         for (tree, node), row, proof, move, carrier, must, threats in zip(
             nodes, rows, found.proven.tolist(), moves, *sets, strict=True
@@ -292,6 +295,21 @@ class PuctSearch:
             visits[cell], q[cell] = edge.visits, -edge.child.value
         line = [self._frame.cell(cell, root.transposed) for cell in expected_line(root)]
         return line[0], root.value, root.proof, visits, q, tuple(line)
+
+
+def make_ready(device: torch.device) -> None:
+    """Loads the kernels of searches on a device, so that nobody's clock runs meanwhile.
+
+    They take a second or two, and ten times that where they must be compiled first.
+    """
+    position = Positions.empty(1, 2, device)
+    resolve(position)
+    if compiled.usable(device):
+        compiled.play(position, torch.zeros(1, dtype=torch.int64))
+    table = Node((0, 0), transposed=False).table
+    best_move, mean_value = functions()
+    best_move(table, 0, 1.0, 0.0, 0.0)
+    mean_value(table, 0, 0.0)
 
 
 def _stones(positions: Positions) -> list[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """The tree of one game's search: which leaf to look at next, what is proven, what it is worth.
 
-Plain Python, one object a node: a descent looks at a handful of moves a node, too few for arrays.
-Nothing here evaluates anything; `search` brings what the network and `threats` say.
+Plain Python, one object a node, but for the numbers of a node's moves: they are read again and
+again, and stand in a table (`edge_tables`). Nothing here evaluates anything; `search` brings what
+the network and `threats` say.
 
 Cells are counted in the tree's *frame*, the board as the first root's mover sees it; a node is
 *transposed* if its own mover sees the transpose. A set of cells is an integer, bit k for cell k.
@@ -23,6 +24,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hex_ai.puct.edge_tables import LEFT, PENDING, PRIOR, VALUE, VISITS, functions
+
 WON, LOST, UNKNOWN = 1, -1, 0
 
 # Weight of prior and visits against the value of a move.
@@ -31,21 +34,35 @@ EXPLORATION = 1.5
 # How much less than its node's own value a move is thought to be worth before anybody looked at it.
 UNSEEN = 0.2
 
+# Of a node none of whose moves was looked at; never written to, as it has no columns.
+_NO_MOVES: NDArray[Any] = np.empty((5, 0))
+
 
 @dataclass(slots=True, eq=False)
 class Edge:
     """A move of a node that was looked at.
 
     Attributes:
-      cell, prior, child: the move, the policy's share for it, and the node behind it.
-      visits, pending: leaves valued through it, and leaves on their way through it.
+      node, place: whose move it is, and its column in that node's table, which has the leaves
+        valued through it, those on their way, the value of the node behind it, the policy's share,
+        and whether it is not ruled out.
+      cell, child: the move, and the node behind it.
     """
 
+    node: Node
+    place: int
     cell: int
-    prior: float
     child: Node
-    visits: int = 0
-    pending: int = 0
+
+    @property
+    def visits(self) -> int:
+        """Leaves valued through it."""
+        return int(self.node.table[VISITS, self.place])
+
+    @property
+    def prior(self) -> float:
+        """The policy's share."""
+        return float(self.node.table[PRIOR, self.place])
 
 
 class Node:
@@ -60,18 +77,18 @@ class Node:
       ruled: pairs (moves left, carrier) of what cut `must` down.
       cells, priors: all cells, best prior first, and the policy's shares.
       next: the first of them that may still have to be looked at.
-      edges: the moves looked at, in that order.
+      edges, table: the moves looked at, in that order, and their numbers.
       visits, pending: leaves valued behind it, and leaves on their way there.
       network, value: what the network says, and what the search makes of it.
       proof, carrier, move: once proven, for whom, the cells needed, and a winning move or -1.
       model: where the proof was taken over from another node, that one: there the same replies win.
-      parents: each with the move that leads here.
+      parents: the moves that lead here.
     """
 
     __slots__ = (
-        *("carrier", "cells", "edges", "model", "move", "must", "network", "next", "parents"),
-        *("pending", "priors", "proof", "ready", "row", "ruled", "stones", "transposed", "value"),
-        "visits",
+        *("_value", "carrier", "cells", "edges", "model", "move", "must", "network", "next"),
+        *("parents", "pending", "priors", "proof", "ready", "row", "ruled", "stones", "table"),
+        *("transposed", "visits"),
     )
 
     def __init__(self, stones: tuple[int, int], transposed: bool) -> None:
@@ -83,10 +100,22 @@ class Node:
         self.cells: NDArray[Any] = np.empty(0, np.int16)
         self.priors: NDArray[Any] = np.empty(0, np.float32)
         self.edges: list[Edge] = []
-        self.network = self.value = 0.0
+        self.table = _NO_MOVES
+        self.network = self._value = 0.0
         self.proof = UNKNOWN
         self.model: Node | None = None
-        self.parents: list[tuple[Node, int]] = []
+        self.parents: list[Edge] = []
+
+    @property
+    def value(self) -> float:
+        """What the search makes of it; told to the tables of its parents whenever it changes."""
+        return self._value
+
+    @value.setter
+    def value(self, value: float) -> None:
+        self._value = value
+        for edge in self.parents:
+            edge.node.table[VALUE, edge.place] = value
 
     @property
     def is_open(self) -> bool:
@@ -105,9 +134,9 @@ class Node:
 
 
 class Descent(NamedTuple):
-    """A path from the root: the nodes and moves passed, and the node it ended at."""
+    """A path from the root: the moves passed, and the node it ended at."""
 
-    path: list[tuple[Node, Edge]]
+    path: list[Edge]
     leaf: Node
 
 
@@ -127,6 +156,7 @@ class PuctTree:
         self.root = Node(stones, transposed=False)
         self.nodes = {stones: self.root}
         self.evaluations = 0
+        self._best_move, self._mean_value = functions()
 
     def descend(self) -> Descent:
         """Goes down to a node that is not evaluated yet, or to one that is proven.
@@ -136,8 +166,8 @@ class PuctTree:
         node, path = self.root, []
         while node.ready and not node.proof:
             edge = self._choose(node)
-            path.append((node, edge))
-            edge.pending += 1
+            path.append(edge)
+            node.table[PENDING, edge.place] += 1
             node.pending += 1
             node = edge.child
             if node.proof:
@@ -146,14 +176,15 @@ class PuctTree:
 
     def end(self, descent: Descent, counted: bool) -> None:
         """Takes a descent back, and if it is counted, backs its leaf's value up."""
-        for node, edge in reversed(descent.path):
+        for edge in reversed(descent.path):
+            node = edge.node
             node.pending -= 1
-            edge.pending -= 1
+            node.table[PENDING, edge.place] -= 1
             if counted:
                 node.visits += 1
-                edge.visits += 1
+                node.table[VISITS, edge.place] += 1
                 if not node.proof:
-                    node.value = _mean_value(node)
+                    node.value = self._mean_value(node.table, len(node.edges), node.network)
 
     def judge(
         self, node: Node, proof: int, carrier: int, must: int, threats: int, move: int
@@ -181,34 +212,21 @@ class PuctTree:
         waiting = [proven]
         while waiting:
             child = waiting.pop()
-            for parent, cell in child.parents:
-                if not parent.proof and _settles(parent, cell, child):
-                    waiting.append(parent)
+            for edge in child.parents:
+                if not edge.node.proof and _settles(edge):
+                    waiting.append(edge.node)
 
     def _choose(self, node: Node) -> Edge:
-        """The move with the largest sum of value and exploration (PUCT; Silver et al. 2017).
+        """The move to look at next: see `edge_tables.best_move`.
 
         Moves nobody looked at are worth the same, so only the one of largest prior is compared.
         """
         scale = EXPLORATION * math.sqrt(node.visits + node.pending + 1)
-        best, best_score = None, -math.inf
-        must = node.must
-        for edge in node.edges:
-            if must >> edge.cell & 1:
-                visits, pending = edge.visits, edge.pending
-                count = visits + pending
-                # A pending leaf counts as a loss for whoever sends it.
-                value = -(edge.child.value * visits + pending) / count if count else node.value
-                score = value + scale * edge.prior / (1 + count)
-                if score > best_score:
-                    best, best_score = edge, score
-        place = _next_unseen(node)
+        place, unseen = _next_unseen(node), -math.inf
         if place < len(node.cells):
-            score = node.value - UNSEEN + scale * float(node.priors[place])
-            if best is None or score > best_score:
-                return self._open(node, place)
-        assert best is not None, "a node that is not proven has a move left"
-        return best
+            unseen = node.value - UNSEEN + scale * float(node.priors[place])
+        best = self._best_move(node.table, len(node.edges), scale, node.value, unseen)
+        return self._open(node, place) if best < 0 else node.edges[best]
 
     def _open(self, node: Node, place: int) -> Edge:
         """Adds the move at this place, with its node unless another order of moves made it."""
@@ -216,9 +234,12 @@ class PuctTree:
         node.next = place + 1
         child = node.child_of(cell)
         child = self.nodes.setdefault(child.stones, child)
-        child.parents.append((node, cell))
-        edge = Edge(cell, float(node.priors[place]), child)
+        edge = Edge(node, len(node.edges), cell, child)
+        if edge.place == node.table.shape[1]:
+            node.table = _with_more_room(node.table)
+        node.table[:, edge.place] = 0, 0, child.value, node.priors[place], 1
         node.edges.append(edge)
+        child.parents.append(edge)
         return edge
 
     def advance(self, cell: int) -> list[int]:
@@ -235,7 +256,7 @@ class PuctTree:
         self.nodes = _reachable(self.root)
         kept = set(map(id, self.nodes.values()))
         for node in self.nodes.values():
-            node.parents = [entry for entry in node.parents if id(entry[0]) in kept]
+            node.parents = [edge for edge in node.parents if id(edge.node) in kept]
         return [node.row for node in before if node.row >= 0 and id(node) not in kept]
 
 
@@ -268,17 +289,20 @@ def _likeliest(node: Node) -> int:
     return next((cell for cell in legal if node.must >> cell & 1), legal[0])
 
 
-def _settles(parent: Node, cell: int, child: Node) -> bool:
+def _settles(edge: Edge) -> bool:
     """Lets a parent know that a child is proven; whether that proves the parent."""
+    parent, child = edge.node, edge.child
     if child.proof == LOST:
-        parent.proof, parent.move = WON, cell
-        parent.carrier = child.carrier | 1 << cell
+        parent.proof, parent.move = WON, edge.cell
+        parent.carrier = child.carrier | 1 << edge.cell
     else:
         if not parent.must & ~child.carrier:
             return False
         parent.must &= child.carrier
         parent.ruled.append((child.carrier, child.carrier))
         if parent.must:
+            for other in parent.edges:
+                parent.table[LEFT, other.place] = parent.must >> other.cell & 1
             return False
         parent.proof, parent.carrier = LOST, _cover(parent.ruled)
     parent.value = float(parent.proof)
@@ -329,13 +353,12 @@ def _next_unseen(node: Node) -> int:
     return place
 
 
-def _mean_value(node: Node) -> float:
-    """The mean of the network's value and those of all leaves below."""
-    total, count = node.network, 1
-    for edge in node.edges:
-        total -= edge.visits * edge.child.value
-        count += edge.visits
-    return total / count
+def _with_more_room(table: NDArray[Any]) -> NDArray[Any]:
+    """A table with twice the columns, or with the first ones."""
+    room = table.shape[1]
+    larger = np.zeros((len(table), max(4, 2 * room)))
+    larger[:, :room] = table
+    return larger
 
 
 def _reachable(root: Node) -> dict[tuple[int, int], Node]:

@@ -161,6 +161,7 @@ def peers(seconds: float, tiny: bool) -> list[Task]:
         "games-in-flight": flight,
         "batch-sizes": batches,
         "contenders": "ours,pgx_mctx",
+        "limit": 900,
     }
     flags = [part for name, value in arguments.items() for part in (f"--{name}", str(value))]
     return [("peers", f"{channels}x{blocks} {size}x{size} 3,2", {"arguments": flags})]

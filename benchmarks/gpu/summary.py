@@ -72,7 +72,8 @@ def _learn(figures: Figures) -> str:
 def _peers(figures: Figures) -> str:
     if "skipped" in figures:
         return f"skipped: {figures['skipped']}"
-    return "; ".join(
+    rows = [
         f"{name} {row['moves_per_s']:.0f} moves/s ({row['moves_per_s_to_ours']:.2f} of ours)"
         for name, row in figures["contenders"].items()
-    )
+    ]
+    return "; ".join([*rows, *figures["left_out"].values()])

@@ -1,11 +1,9 @@
 """What all contenders share: the setup, the network, and the games that measurements start in."""
 
 import copy
-import importlib
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from hex_ai.game.positions import Positions
 from hex_ai.inference.inference_plan import InferencePlan, default_plan
 from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.tuning import plan_for_games
 from hex_ai.network.architecture import for_inference
 from hex_ai.network.resnet import HexNetwork, NetworkConfig
 from hex_ai.selfplay.runner import Runner
@@ -24,28 +23,16 @@ SAMPLE_GAMES = 32
 # How far two float32 networks with the same weights may lie apart.
 TOLERANCE = 1e-4
 
-# Moves and evaluations a second, by contender and variant; a variant is one of several settings of
-# the contender, of which the best one counts.
-Rates = dict[tuple[str, str], tuple[float, float]]
+# What is measured: a contender, and one of several settings of it, of which the best one counts.
+Variant = tuple[str, str]
 
 
 class PeerError(Exception):
     """A comparison that cannot be made, or would not be an equal one. The message is one line."""
 
 
-def call_contender(name: str, function: str, setup: "Setup") -> Any:
-    """Calls a function of a contender's module, which only its own process imports.
-
-    Raises:
-      PeerError: the contender is not installed.
-    """
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise PeerError(
-            f"{name} needs the package {error.name}: see benchmarks/peers/README.md"
-        ) from error
-    return getattr(module, function)(setup)
+class PeerAbsentError(PeerError):
+    """A peer that cannot take part: it is not installed, or does not play on such boards."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +46,7 @@ class Setup:
       games_in_flight: of our modes that have many.
       batch_sizes: games in a batch that are tried where a peer plays in batches.
       device: `cpu` or `cuda`, of hex_ai and of JAX; OpenSpiel always runs on the processor.
+      precision: of our network, or `auto`.
     """
 
     board_size: int
@@ -70,6 +58,7 @@ class Setup:
     games_in_flight: int
     batch_sizes: tuple[int, ...]
     device: str = "cpu"
+    precision: str = "auto"
 
     @property
     def evaluations(self) -> int:
@@ -79,8 +68,8 @@ class Setup:
 
     @property
     def plan(self) -> InferencePlan:
-        """How our own modes run the network: as `hex-ai` does by default on this device."""
-        return default_plan(torch.device(self.device))
+        """How our own modes run the network: as self-play does, in the precision asked for."""
+        return plan_for_games(make_network(self), self.device, "auto", self.precision)
 
 
 @torch.no_grad()

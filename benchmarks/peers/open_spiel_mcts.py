@@ -9,8 +9,8 @@ import pyspiel
 import torch
 from common import (
     PeerError,
-    Rates,
     Setup,
+    Variant,
     eager_network,
     positions_after,
     real_boards,
@@ -105,9 +105,16 @@ def prepare(setup: Setup) -> dict[str, Any]:
     }
 
 
-def measure(setup: Setup) -> Rates:
-    """One run."""
-    return {("OpenSpiel MCTS", "1 game"): player(setup).rates(setup.seconds)}
+def variants(setup: Setup) -> list[Variant]:
+    """There is one."""
+    del setup
+    return [("OpenSpiel MCTS", "1 game, eager float32")]
+
+
+def rates(setup: Setup, variant: Variant) -> tuple[float, float]:
+    """Moves and evaluations a second of one run."""
+    del variant
+    return player(setup).rates(setup.seconds)
 
 
 @lru_cache

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pgx
-from common import PeerError
+from common import PeerAbsentError
 from jax import Array
 from jax_network import Weights, forward
 from pgx.hex import Hex
@@ -19,7 +19,8 @@ def environment(size: int) -> Hex:
     """Hex of this size.
 
     Raises:
-      PeerError: pgx cannot; its states are made for one size whatever its environment is told.
+      PeerAbsentError: pgx cannot; its states are made for one size whatever its environment is
+        told.
     """
     env = Hex(size=size)
     try:
@@ -28,7 +29,7 @@ def environment(size: int) -> Hex:
         shape = ()
     if shape != (size, size, 4):
         only = pgx.make("hex").size
-        raise PeerError(
+        raise PeerAbsentError(
             f"pgx {version('pgx')} plays Hex on {only} × {only} only, not on {size} × {size}"
         )
     return env

@@ -13,8 +13,8 @@ import pgx
 import torch
 from common import (
     PeerError,
-    Rates,
     Setup,
+    Variant,
     eager_network,
     positions_after,
     real_boards,
@@ -40,11 +40,9 @@ class Table:
         self.key = jax.random.key(setup.seed)
         env = environment(setup.board_size)
         self.states = play_openings(env, openings)
-        started = time.perf_counter()
         step = jax.jit(partial(play_ply, env, setup.evaluations - 1))
         with jax.default_matmul_precision("float32" if precision == "float32" else "default"):
             self.ply: Ply = step.lower(self.weights, self.states, self.key).compile()
-        self.compile_seconds = time.perf_counter() - started
 
     def rates(self, seconds: float) -> tuple[float, float]:
         """Moves and evaluations a second. Two plies come before the clock starts."""
@@ -61,35 +59,42 @@ class Table:
 
 
 def prepare(setup: Setup) -> dict[str, Any]:
-    """Checks that games and networks are the same as ours, and compiles."""
+    """Checks that games and networks are the same as ours."""
     jax.config.update("jax_platforms", "cpu" if setup.device == "cpu" else "cuda,cpu")
     # Else a GPU multiplies float32 as TF32, which ours does not; bfloat16 is as ever.
     jax.config.update("jax_default_matmul_precision", "float32")
     return {
         "simulations": setup.evaluations - 1,
         "largest_difference": largest_difference(setup),
-        "compile_seconds": {
-            ", ".join(name): table.compile_seconds for name, table in tables(setup).items()
-        },
     }
 
 
-def measure(setup: Setup) -> Rates:
-    """One run of every precision and batch size."""
-    return {name: table.rates(setup.seconds) for name, table in tables(setup).items()}
+def variants(setup: Setup) -> list[Variant]:
+    """Every batch size in float32, and in bfloat16 where ours computes in that."""
+    precisions = ["float32"] + ["bfloat16"] * (setup.plan.precision == "bfloat16")
+    return [
+        (f"pgx + mctx {precision}", f"{size} games, XLA {precision}")
+        for precision in precisions
+        for size in setup.batch_sizes
+    ]
+
+
+def rates(setup: Setup, variant: Variant) -> tuple[float, float]:
+    """Moves and evaluations a second of one run. The first of a variant compiles before."""
+    games, _, precision = variant[1].partition(" games, XLA ")
+    return table(setup, int(games), precision).rates(setup.seconds)
 
 
 @lru_cache
-def tables(setup: Setup) -> dict[tuple[str, str], Table]:
-    """Every variant of this contender: float32, and our own precision where that is another."""
-    games = sample_games(eager_network(setup), setup)
-    return {
-        (f"pgx + mctx {precision}", f"{size} games"): Table(
-            setup, precision, staggered_openings(games, size)
-        )
-        for precision in sorted({"float32", setup.plan.precision}, reverse=True)
-        for size in setup.batch_sizes
-    }
+def table(setup: Setup, size: int, precision: str) -> Table:
+    """The one table of this kind in this process."""
+    return Table(setup, precision, staggered_openings(games_of(setup), size))
+
+
+@lru_cache
+def games_of(setup: Setup) -> list[list[int]]:
+    """Games by the bare policy, to start in."""
+    return sample_games(eager_network(setup), setup)
 
 
 def play_ply(
@@ -137,7 +142,7 @@ def largest_difference(setup: Setup) -> float:
       PeerError: too far, or games do not end where ours do.
     """
     network, env = eager_network(setup), environment(setup.board_size)
-    games = sample_games(network, setup)
+    games = games_of(setup)
     before_the_end = play_openings(env, [game[:-1] for game in games]).terminated.any()
     if bool(before_the_end) or not bool(play_openings(env, games).terminated.all()):
         raise PeerError("pgx does not end games where hex_ai does")

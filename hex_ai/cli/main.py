@@ -9,12 +9,12 @@ import importlib.util
 import io
 import os
 import resource
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from typing import Any
 
 from hex_ai.cli.company import wait_in_company
+from hex_ai.cli.loading import give_up_loading, loading
 
 # Each command: the module of this folder that has it, and the first line of its help.
 COMMANDS = {
@@ -41,37 +41,37 @@ _BY_OPENVINO = {"selfplay", "match", "ladder", "play", "htp", "tune"}
 # Address space that threads want once a command is loaded: for their stacks and what they allocate.
 _SPACE_OF_THREADS = 2**28
 
-# How a process whose memory or files do not suffice fails to load a module.
-_LOAD_ERRORS = (ImportError, OSError, MemoryError, SystemError)
-
 
 def main() -> None:
     """Runs a command; Ctrl-C while it loads ends it at once, with nothing to lose."""
     arguments = sys.argv[1:]
-    before = signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
-    with _failures_to_load_told():
+    with loading():
         _require_addresses(arguments)
+        asker = _asker_of_engine(arguments)
         _settle_threads(arguments)
         loaded = importlib.import_module("hex_ai.cli.command_line")
         output = importlib.import_module("hex_ai.cli.output")
         typer = importlib.import_module("typer")
         command = typer.main.get_command(loaded.command_line(COMMANDS, arguments))
-    signal.signal(signal.SIGINT, before)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our signs shows others
     # Not `command()`, which has statuses of its own for a pipe that is closed.
-    with output.exit_with_status(), command.make_context("hex-ai", arguments) as context:
+    with output.exit_with_status(), command.make_context("hex-ai", arguments, obj=asker) as context:
         command.invoke(context)
 
 
-@contextmanager
-def _failures_to_load_told() -> Iterator[None]:
-    """Ends the process with one line where a module cannot be loaded."""
-    try:
-        yield
-    except _LOAD_ERRORS as error:
-        _give_up(" ".join(str(error).split()) or type(error).__name__)
+def _asker_of_engine(arguments: list[str]) -> Any:
+    """What reads the standard input of an engine, answering what it can; None for other commands.
+
+    Programs ask an engine for its name at once, and the rest takes seconds to load.
+    """
+    if arguments[:1] != ["htp"] or "--help" in arguments:
+        return None
+    asker = importlib.import_module("hex_ai.htp.identity").asker_answered_at_once()
+    with suppress(RuntimeError):  # no more threads: the engine will say so
+        asker.listen()
+    return asker
 
 
 def _settle_threads(arguments: list[str]) -> None:
@@ -95,7 +95,7 @@ def _require_addresses(arguments: list[str]) -> None:
     if child == 0:
         _load_and_end(wanted)
     if os.waitpid(child, 0)[1]:
-        _give_up("the limit on address space, `ulimit -v`, is too low")
+        give_up_loading("the limit on address space, `ulimit -v`, is too low")
 
 
 def _load_and_end(places: list[str]) -> None:
@@ -110,9 +110,3 @@ def _load_and_end(places: list[str]) -> None:
         status = 0
     finally:
         os._exit(status)
-
-
-def _give_up(reason: str) -> None:
-    if sys.stderr is not None:
-        print(f"error: cannot load hex-ai: {reason}", file=sys.stderr, flush=True)
-    os._exit(1)

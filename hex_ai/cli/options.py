@@ -6,15 +6,18 @@ from typing import Annotated
 
 import typer
 
+ARCHITECTURE_MODULE = "Python file that registers your own network"
 
-def _load(path: Path | None) -> None:
+
+def load_architectures(path: Path | None) -> None:
+    """Runs the file given by `--architecture-module`, if one is."""
     if path is not None:
         # Not at the top: an option of a command should not load torch for the help of all.
         importlib.import_module("hex_ai.network.architecture").load_architecture_module(path)
 
 
 ArchitectureModule = Annotated[
-    Path | None, typer.Option(callback=_load, help="Python file that registers your own network")
+    Path | None, typer.Option(callback=load_architectures, help=ARCHITECTURE_MODULE)
 ]
 BoardSize = Annotated[int, typer.Option(help="3 to 19")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:1 for the second GPU")]

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import Queue
 
 # More than anybody asks before an answer comes; a file of requests waits at its end.
@@ -17,24 +17,34 @@ _INTERRUPT = re.compile(r"\s*#\s*interrupt\b", re.IGNORECASE)
 class Asker:
     """Lines in their order, without those that say `# interrupt`.
 
-    A thread of its own reads them, from the first that is wanted on. It may wait for a line that
-    never comes: nothing waits for it.
+    A thread of its own reads them, from `listen` or the first that is wanted on. It may wait for a
+    line that never comes: nothing waits for it.
 
     Args:
       lines: of the asker. An error in reading them counts as their end.
+      answered: answers a line by itself, or says that it cannot. That thread calls it, with each
+        line until it cannot: from then on replies would overtake each other.
     """
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(
+        self, lines: Iterable[str], answered: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._waiting = Queue[str | None](READ_AHEAD)
-        self._lines = lines
+        self._lines, self._answered = lines, answered
+        self._thread = threading.Thread(target=self._listen, daemon=True)
         # How many lines were read, how many taken up, and how many of them are to end early.
         self._read, self._taken, self._interrupted = 0, 0, 0
 
     def __iter__(self) -> Iterator[str]:
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listen()
         while (line := self._waiting.get()) is not None:
             self._taken += 1
             yield line
+
+    def listen(self) -> None:
+        """Begins to read, unless that has begun."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def interrupted(self) -> bool:
         """Whether the asker said `# interrupt` after the line that was taken up last."""
@@ -45,7 +55,7 @@ class Asker:
             for line in self._lines:
                 if _INTERRUPT.match(line):
                     self._interrupted = self._read
-                else:
+                elif self._read or not self._answered(line):
                     self._read += 1
                     self._waiting.put(line)
         except OSError:

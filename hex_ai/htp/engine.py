@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import torch
 
-from hex_ai import __version__
 from hex_ai.errors import CommandError
 from hex_ai.formats.moves import SWAP_RULES
 from hex_ai.game.notation import cell_name
@@ -25,11 +24,10 @@ from hex_ai.htp.analysis import (
 from hex_ai.htp.board import BLACK, RESIGN, WHITE, Board, board_from_sgf, parse_colour
 from hex_ai.htp.chooser import ALL_MOVES, Choice, MoveChooser
 from hex_ai.htp.clock import Clock, game_clock
+from hex_ai.htp.identity import IDENTITY
 from hex_ai.htp.protocol import Arguments, Command, command, read_text
 from hex_ai.htp.settings import ALLOW_SWAP, HtpSettings
 from hex_ai.inference.position_collector import Evaluator
-
-NAME = "hex_ai"
 
 SCORES = {BLACK: "B+", WHITE: "W+", 0: "cannot score"}
 
@@ -71,8 +69,7 @@ class HtpEngine:
         self._full_clock: Clock | None = None
         self._clocks: dict[int, Clock | None] = {BLACK: None, WHITE: None}
         self.commands: dict[str, Command] = {
-            "name": lambda _: NAME,
-            "version": lambda _: __version__,
+            **IDENTITY,
             "boardsize": command(self._set_board_size, "a width", "a height", least=1),
             "clear_board": command(self._clear_board),
             "loadsgf": command(self._load_sgf, "a file", "a number of moves", least=1),

@@ -43,7 +43,8 @@ def serve_htp(
       board_size: 1 to 19, until `boardsize` says another.
       device, precision: `auto` or a name; see `plan_for`.
       runtime: a name, or `auto`: what starts quickly, see `prompt_runtime`.
-      lines: requests, by default those of standard input, where `# interrupt` ends a search.
+      lines: requests, by default those of standard input. Where they come by an `Asker`, as by
+        default, `# interrupt` ends a search.
       write: takes each reply, by default to standard output.
 
     Raises:
@@ -57,8 +58,9 @@ def serve_htp(
         runtime = prompt_runtime(resolve_device(device))
     plan = plan_for(network, device, runtime, precision)
     inference = ModelInference(network, plan, cache_size=CACHE_SIZE)
-    asker = Asker(standard_input())
-    engine = HtpEngine(inference, inference.device, settings, board_size, asker.interrupted)
+    lines = Asker(standard_input()) if lines is None else lines
+    interrupted = lines.interrupted if isinstance(lines, Asker) else lambda: False
+    engine = HtpEngine(inference, inference.device, settings, board_size, interrupted)
     if inference.plan.runtime == "compiled":
         # Better now than on the clock of the first move; what runs eager need not wait.
         inference.prepare(board_size)
@@ -66,7 +68,7 @@ def serve_htp(
         make_ready(inference.device)
     # That the asker has gone is no error.
     with suppress(BrokenPipeError):
-        Session(engine.commands).serve(asker if lines is None else lines, write or _send)
+        Session(engine.commands).serve(lines, write or _send)
 
 
 def _send(reply: str) -> None:

@@ -28,7 +28,13 @@ from torch import Tensor, nn
 
 from hex_ai.errors import ConversionError, SettingError
 from hex_ai.inference.kept_conversions import kept_conversion
-from hex_ai.inference.quantization import calibration_planes, heads, quantized, require_close
+from hex_ai.inference.quantization import (
+    calibration_planes,
+    heads,
+    quantized,
+    require_close,
+    telemetry_hidden,
+)
 from hex_ai.network.paths import OUT_OF_REACH, EdgeDistances, relaxations
 
 # The most rows of a piece. Their features stay in a processor's own cache.
@@ -36,9 +42,6 @@ PIECE = 32
 
 # Pieces under way or waiting for each thread, so that none is idle while answers are copied.
 PIECES_A_THREAD = 4
-
-# How far a converted network may be from the original: the bits of sums differ.
-TOLERANCE = 1e-3
 
 # Of the operation that stands for `EdgeDistances`, and of those that it becomes.
 OWN_OPERATION = "hex_ai::EdgeDistances"
@@ -74,6 +77,8 @@ class OpenvinoForward:
     """
 
     def __init__(self, network: nn.Module, precision: str, threads: int) -> None:
+        with telemetry_hidden():
+            importlib.import_module("openvino")
         self._network, self._precision, self._threads = network, precision, threads
         self._models: dict[torch.Size, _Model] = {}
         self.calibration = ""

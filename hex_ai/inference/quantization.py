@@ -11,7 +11,7 @@ import contextlib
 import importlib.util
 import io
 import logging
-import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +32,8 @@ BATCH = 32
 # An int8 network whose values are further from those of float32 than this, as a root of the mean
 # square, is not used.
 MOST_VALUE_ERROR = 0.1
+
+_TELEMETRY = "openvino_telemetry"
 
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -133,12 +135,27 @@ def _first_convolution(model: Any) -> str:
     return str(next(convolutions).get_friendly_name())
 
 
+@contextlib.contextmanager
+def telemetry_hidden() -> Iterator[None]:
+    """Inside, OpenVINO and NNCF are imported as if their telemetry were not installed.
+
+    It would fork a process from a thread at the import alone, to tell the makers over the network.
+    """
+    before = sys.modules.pop(_TELEMETRY, None)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[_TELEMETRY]
+        if before is not None:
+            sys.modules[_TELEMETRY] = before
+
+
 def _nncf() -> Any:
-    """NNCF, which otherwise tells its makers, greets on standard output and changes loggers."""
-    os.environ.setdefault("NNCF_CI", "1")
+    """NNCF, which otherwise greets on standard output and changes the class of loggers."""
     kind = logging.getLoggerClass()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with telemetry_hidden(), contextlib.redirect_stdout(io.StringIO()):
             import nncf
     except ModuleNotFoundError as error:
         raise SettingError("precision 'int8' wants NNCF: pip install 'hex_ai[openvino]'") from error

@@ -1,11 +1,15 @@
 """What all tests share: the device they run on and how much of a long sweep they do."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from inference_toys import TEST_DEVICE
+
+# The telemetry of OpenVINO forks, which a process of many threads may not survive.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 # A GPU that the tests are not for is hidden, so that `auto` means the same on every machine.
 if TEST_DEVICE == "cpu":

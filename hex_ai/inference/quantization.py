@@ -141,13 +141,12 @@ def telemetry_hidden() -> Iterator[None]:
 
     It would fork a process from a thread at the import alone, to tell the makers over the network.
     """
-    before = sys.modules.pop(_TELEMETRY, None)
+    before = sys.modules.get(_TELEMETRY)
     sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
     try:
         yield
     finally:
-        del sys.modules[_TELEMETRY]
-        if before is not None:
+        if before is not None:  # else nobody has asked for it, and it stays hidden
             sys.modules[_TELEMETRY] = before
 
 

@@ -125,6 +125,19 @@ def test_int8_that_is_far_off_gives_way_to_float32(
     assert message.startswith("no int8 network, running in float32: values in int8 are off by 0.")
 
 
+def test_signals_are_taken_after_models_have_come_and_gone() -> None:
+    """A signal on a stack that is gone would end the process, so another one takes it."""
+    code = (
+        "import gc, signal, sys; sys.path.insert(0, 'tests'); import test_openvino as t;"
+        "signal.signal(signal.SIGINT, lambda *_: print('taken'));"
+        "first, second = (t.model(t.random_network(k, 8, 1), 'int8') for k in (21, 22));"
+        "first.prepare(3), second.prepare(4); del first; gc.collect(); del second; gc.collect();"
+        "signal.raise_signal(signal.SIGINT)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, text=True)
+    assert (run.returncode, run.stdout) == (0, "taken\n")
+
+
 @dataclass(frozen=True)
 class OddConfig:
     """Nothing to choose."""

@@ -15,7 +15,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import count, pairwise
 from pathlib import Path
@@ -27,13 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from hex_ai.errors import ConversionError, SettingError
+from hex_ai.inference.kept_apart import in_a_thread, telemetry_hidden
 from hex_ai.inference.kept_conversions import kept_conversion
 from hex_ai.inference.quantization import (
     calibration_planes,
     heads,
     quantized,
     require_close,
-    telemetry_hidden,
 )
 from hex_ai.network.paths import OUT_OF_REACH, EdgeDistances, relaxations
 
@@ -61,6 +61,16 @@ def openvino_version() -> str:
     if not has_openvino():
         raise SettingError("runtime 'openvino' wants OpenVINO: pip install 'hex_ai[openvino]'")
     return version("openvino")
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's, one for the process, with its plugin for processors loaded."""
+    from openvino import Core
+
+    core = Core()
+    in_a_thread(partial(core.get_property, "CPU", "FULL_DEVICE_NAME"))
+    return core
 
 
 class OpenvinoForward:
@@ -116,8 +126,6 @@ class _Model:
     """A model of one size of boards, compiled, and the requests that it answers at a time."""
 
     def __init__(self, model: Any, precision: str, threads: int) -> None:
-        from openvino import Core
-
         # Unless it is told, OpenVINO takes bfloat16 for float32 where the processor has it.
         properties = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
@@ -125,7 +133,7 @@ class _Model:
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
         }
-        compiled = Core().compile_model(model, "CPU", properties)
+        compiled = _core().compile_model(model, "CPU", properties)
         self._threads = threads
         self._requests = [compiled.create_infer_request() for _ in range(PIECES_A_THREAD * threads)]
 
@@ -162,11 +170,10 @@ def _written(model: Any, folder: Path) -> dict[str, bytes]:
 
 
 def _read(content: dict[str, bytes]) -> Any:
-    from openvino import Core
     from openvino import Tensor as Weights
 
     weights = np.frombuffer(content["weights"], np.uint8)
-    return Core().read_model(content["model"], Weights(weights, shared_memory=False))
+    return _core().read_model(content["model"], Weights(weights, shared_memory=False))
 
 
 def _pieces(rows: int, threads: int) -> list[slice]:

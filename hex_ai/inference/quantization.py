@@ -11,8 +11,8 @@ import contextlib
 import importlib.util
 import io
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from hex_ai.errors import ConversionError, SettingError
 from hex_ai.game.positions import Positions
+from hex_ai.inference.kept_apart import in_a_thread, telemetry_hidden
 from hex_ai.keyed_random import gumbel_noise, random_bits
 from hex_ai.network.architecture import with_colours
 
@@ -32,8 +33,6 @@ BATCH = 32
 # An int8 network whose values are further from those of float32 than this, as a root of the mean
 # square, is not used.
 MOST_VALUE_ERROR = 0.1
-
-_TELEMETRY = "openvino_telemetry"
 
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -100,19 +99,20 @@ def quantized(model: Any, planes: Tensor, heads: Sequence[str]) -> Any:
     nncf = _nncf()
     batches = [planes[start : start + BATCH].numpy() for start in range(0, len(planes), BATCH)]
     ends = [f"__module.{name}(/|\\.).*" for name in heads]
+    ignored = nncf.IgnoredScope(
+        names=[_first_convolution(model)], patterns=["hex_ai::.*", *ends], validate=False
+    )
+    quantize = partial(
+        nncf.quantize,
+        model,
+        nncf.Dataset(batches),
+        subset_size=len(batches),
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=ignored,
+        advanced_parameters=_parameters(nncf),
+    )
     with _quiet():
-        return nncf.quantize(
-            model,
-            nncf.Dataset(batches),
-            subset_size=len(batches),
-            preset=nncf.QuantizationPreset.MIXED,
-            ignored_scope=nncf.IgnoredScope(
-                names=[_first_convolution(model)],
-                patterns=["hex_ai::.*", *ends],
-                validate=False,
-            ),
-            advanced_parameters=_parameters(nncf),
-        )
+        return in_a_thread(quantize)
 
 
 def _parameters(nncf: Any) -> Any:
@@ -133,21 +133,6 @@ def _parameters(nncf: Any) -> Any:
 def _first_convolution(model: Any) -> str:
     convolutions = (op for op in model.get_ordered_ops() if op.get_type_name() == "Convolution")
     return str(next(convolutions).get_friendly_name())
-
-
-@contextlib.contextmanager
-def telemetry_hidden() -> Iterator[None]:
-    """Inside, OpenVINO and NNCF are imported as if their telemetry were not installed.
-
-    It would fork a process from a thread at the import alone, to tell the makers over the network.
-    """
-    before = sys.modules.get(_TELEMETRY)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if before is not None:  # else nobody has asked for it, and it stays hidden
-            sys.modules[_TELEMETRY] = before
 
 
 def _nncf() -> Any:

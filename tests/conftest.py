@@ -8,7 +8,7 @@ import pytest
 import torch
 from inference_toys import TEST_DEVICE
 
-# The telemetry of OpenVINO forks, which a process of many threads may not survive.
+# Whatever imports OpenVINO, nobody is told of tests.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 # A GPU that the tests are not for is hidden, so that `auto` means the same on every machine.

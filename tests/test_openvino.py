@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,32 @@ class Odd(nn.Module):
         return planes[:, 0, 1:-1, 1:-1].flatten(1), torch.tensor([0.5 + self.bias for _ in rows])
 
 
+@register_architecture("test-adding", OddConfig)
+class Adding(nn.Module):
+    """A network of which a trace sees something else, as of numbers that were read out of tensors."""
+
+    def __init__(self, config: OddConfig) -> None:
+        super().__init__()
+        self.config, self.bias = config, nn.Parameter(torch.zeros(()))
+
+    def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
+        cells = planes[:, 0, 1:-1, 1:-1].flatten(1)
+        added = self.bias + (0 if torch.jit.is_tracing() else 1)
+        return cells + added, cells.mean(1) / 2
+
+
+def test_a_network_that_is_another_once_it_is_converted_runs_eager(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked, positions = model(Adding(OddConfig())), random_positions(9, 4, 1)
+    assert asked.prepare(4).runtime == "eager"
+    assert asked.batch_infer(positions)[0].min() == 1
+    [message] = [record.message for record in caplog.records]
+    assert message == (
+        "no openvino network, running eager: the converted network's answers are off by 1"
+    )
+
+
 @pytest.mark.parametrize("prepares", [True, False])
 def test_a_network_that_cannot_be_converted_runs_eager(
     prepares: bool, caplog: pytest.LogCaptureFixture
@@ -186,6 +213,11 @@ def test_a_frozen_plan_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.batch_infer(random_positions(9, 5, 1))
 
 
+@lru_cache
+def games_by_default() -> list[tuple[int, list[int]]]:
+    return games()
+
+
 def games(**settings: Any) -> list[tuple[int, list[int]]]:
     choice = {"model": random_network(1, 8, 1), "plan": plan("int8"), "board_size": 4}
     engine = SelfPlayEngine(**{**choice, "games_in_flight": 16, **settings})
@@ -197,7 +229,7 @@ def games(**settings: Any) -> list[tuple[int, list[int]]]:
     [{"num_workers": 3}, {"games_in_flight": 5, "cache_size": 0}, {"plan": plan("int8", 1)}],
 )
 def test_games_depend_on_no_setting_of_speed(change: dict[str, Any]) -> None:
-    assert games(**change) == games()
+    assert games(**change) == games_by_default()
 
 
 def test_a_run_goes_on_under_its_own_runtime_only(tmp_path: Path) -> None:
@@ -300,6 +332,9 @@ def test_nobody_is_told(tmp_path: Path) -> None:
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantization, "has_nncf", lambda: False)
+    with pytest.raises(SettingError, match=r"wants NNCF: pip install 'hex_ai\[openvino\]'"):
+        model(random_network(8, 8, 1), "int8")
     monkeypatch.setattr(openvino_network, "has_openvino", lambda: False)
     with pytest.raises(SettingError, match=r"wants OpenVINO: pip install 'hex_ai\[openvino\]'"):
         default_plan(CPU, "openvino")

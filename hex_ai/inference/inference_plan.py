@@ -15,6 +15,7 @@ import torch
 
 from hex_ai.errors import SettingError
 from hex_ai.inference.openvino_network import has_openvino, openvino_version
+from hex_ai.network.architecture import ADDED_LATER
 from hex_ai.numbers import settle, wholes
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,6 @@ _TEXTS = (
     *("device", "runtime", "precision", "torch_version"),
     *("orientation", "numerics", "runtime_version", "calibration"),
 )
-
-# Metadata of a field that older runs do not name.
-ADDED_LATER = {"added_later": True}
 
 # Bounds far beyond use. Above them torch ends the process, or a batch takes for ever.
 MOST_ROWS, MOST_SHAPES, MOST_THREADS = 2**16, 64, 1024

@@ -29,12 +29,14 @@ from torch import Tensor, nn
 from hex_ai.errors import ConversionError, SettingError
 from hex_ai.inference.kept_apart import in_a_thread, telemetry_hidden
 from hex_ai.inference.kept_conversions import kept_conversion
+from hex_ai.inference.probe import probe_positions
 from hex_ai.inference.quantization import (
     calibration_planes,
-    heads,
     quantized,
     require_close,
+    require_nncf,
 )
+from hex_ai.network.architecture import heads_of, with_colours
 from hex_ai.network.paths import OUT_OF_REACH, EdgeDistances, relaxations
 
 # The most rows of a piece. Their features stay in a processor's own cache.
@@ -42,6 +44,10 @@ PIECE = 32
 
 # Pieces under way or waiting for each thread, so that none is idle while answers are copied.
 PIECES_A_THREAD = 4
+
+# Positions on which a converted network is compared with the original, and how far apart they may
+# be: their sums are in another order.
+COMPARED, TOLERANCE = 64, 1e-3
 
 # Of the operation that stands for `EdgeDistances`, and of those that it becomes.
 OWN_OPERATION = "hex_ai::EdgeDistances"
@@ -84,11 +90,16 @@ class OpenvinoForward:
 
     Attributes:
       calibration: digest of the int8 network of the last size, otherwise empty.
+
+    Raises:
+      SettingError: NNCF, which int8 wants, is not installed.
     """
 
     def __init__(self, network: nn.Module, precision: str, threads: int) -> None:
         with telemetry_hidden():
             importlib.import_module("openvino")
+        if precision == "int8":
+            require_nncf()
         self._network, self._precision, self._threads = network, precision, threads
         self._models: dict[torch.Size, _Model] = {}
         self.calibration = ""
@@ -113,11 +124,12 @@ class OpenvinoForward:
 
     def _converted(self, shape: torch.Size) -> Any:
         model = converted(self._network, shape)
+        float32 = _Model(model.clone(), "float32", self._threads)
+        _require_same(self._network, float32, _probe_planes(shape))
         if self._precision != "int8":
             return model
-        float32 = _Model(model.clone(), "float32", self._threads)
         planes = calibration_planes(float32, shape)
-        in_8_bits = quantized(model, planes, heads(self._network))
+        in_8_bits = quantized(model, planes, heads_of(self._network))
         require_close(float32, _Model(in_8_bits, self._precision, self._threads), planes)
         return in_8_bits
 
@@ -146,13 +158,15 @@ class _Model:
         try:
             for k, piece in enumerate(_pieces(len(rows), self._threads)):
                 if len(waiting) == len(requests):
-                    answers.append(_answer(waiting.popleft()))
+                    answers.append(_answer(waiting[0]))
+                    waiting.popleft()
                 request = requests[k % len(requests)]
                 request.set_input_tensor(Input(rows[piece], shared_memory=True))
                 request.start_async()
                 waiting.append(request)
             while waiting:
-                answers.append(_answer(waiting.popleft()))
+                answers.append(_answer(waiting[0]))
+                waiting.popleft()
         finally:  # whatever interrupts this leaves no request under way
             for request in waiting:
                 request.wait()
@@ -178,9 +192,9 @@ def _read(content: dict[str, bytes]) -> Any:
 
 def _pieces(rows: int, threads: int) -> list[slice]:
     """Cuts rows into pieces of nearly equal size, at most `PIECE`, where possible one a thread."""
-    count = max(math.ceil(rows / PIECE), min(rows, threads))
-    count = min(math.ceil(count / threads) * threads, rows)
-    bounds = [rows * k // count for k in range(count + 1)]
+    pieces = max(math.ceil(rows / PIECE), min(rows, threads))
+    pieces = min(math.ceil(pieces / threads) * threads, rows)
+    bounds = [rows * k // pieces for k in range(pieces + 1)]
     return [slice(*pair) for pair in pairwise(bounds)]
 
 
@@ -227,6 +241,25 @@ def converted(network: nn.Module, shape: Sequence[int]) -> Any:
         reason = " ".join(str(error).split())
         raise ConversionError(f"OpenVINO cannot take this network: {reason[:300]}") from error
     return model
+
+
+def _probe_planes(shape: Sequence[int]) -> Tensor:
+    """What a network sees of positions of all kinds, one row of it of this shape."""
+    positions = probe_positions(COMPARED, shape[-1] - 2, torch.device("cpu"))
+    planes = positions.planes(torch.float32)
+    return with_colours(planes, positions.blue_to_move) if shape[0] == 3 else planes
+
+
+def _require_same(network: nn.Module, model: _Model, planes: Tensor) -> None:
+    """Raises `ConversionError` where a converted network's answers are not those of the original.
+
+    What a trace does not see, and what OpenVINO does not carry over, is lost without a word.
+    """
+    with torch.no_grad():
+        pairs = list(zip(network(planes), model(planes), strict=True))
+    if not all(torch.allclose(*pair, rtol=TOLERANCE, atol=TOLERANCE) for pair in pairs):
+        gap = max(float((first - second).abs().max()) for first, second in pairs)
+        raise ConversionError(f"the converted network's answers are off by {gap:.2g}")
 
 
 def _maps(network: nn.Module) -> int:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hex_ai.errors import ConversionError, SettingError
 from hex_ai.game.positions import Positions
@@ -73,16 +73,17 @@ def has_nncf() -> bool:
     return importlib.util.find_spec("nncf") is not None
 
 
+def require_nncf() -> None:
+    """Raises `SettingError` unless NNCF is installed."""
+    if not has_nncf():
+        raise SettingError("precision 'int8' wants NNCF: pip install 'hex_ai[openvino]'")
+
+
 def require_close(float32: Evaluate, int8: Evaluate, planes: Tensor) -> None:
     """Raises `ConversionError` where an int8 network's values are not those of the original."""
     gaps = (float32(planes)[1] - int8(planes)[1]).square().mean().sqrt()
     if not gaps <= MOST_VALUE_ERROR:
         raise ConversionError(f"values in int8 are off by {float(gaps):.2f}")
-
-
-def heads(network: nn.Module) -> list[str]:
-    """The parts of a network that it names as its heads, see `in_precision`."""
-    return list(getattr(network, "heads", ()))
 
 
 def quantized(model: Any, planes: Tensor, heads: Sequence[str]) -> Any:
@@ -92,9 +93,6 @@ def quantized(model: Any, planes: Tensor, heads: Sequence[str]) -> Any:
       model: of floating point.
       planes: float32 `[B, C, N + 2, N + 2]`, what it is calibrated on.
       heads: parts of the network that stay as they are.
-
-    Raises:
-      SettingError: NNCF is not installed.
     """
     nncf = _nncf()
     batches = [planes[start : start + BATCH].numpy() for start in range(0, len(planes), BATCH)]
@@ -141,8 +139,6 @@ def _nncf() -> Any:
     try:
         with telemetry_hidden(), contextlib.redirect_stdout(io.StringIO()):
             import nncf
-    except ModuleNotFoundError as error:
-        raise SettingError("precision 'int8' wants NNCF: pip install 'hex_ai[openvino]'") from error
     finally:
         logging.setLoggerClass(kind)
     logging.getLogger("nncf").setLevel(logging.ERROR)

@@ -117,7 +117,7 @@ def plan_for(network: nn.Module, device: str, runtime: str, precision: str) -> I
 def plan_for_games(network: nn.Module, device: str, runtime: str, precision: str) -> InferencePlan:
     """The plan for self-play: like `plan_for`, but int8 where it runs and nothing else was chosen.
 
-    Its games are as strong as those of float32: docs/strength.md.
+    Its games are as strong as those of float32: docs/runtimes.md.
     """
     plan = plan_for(network, device, runtime, precision)
     if precision != "auto" or plan.runtime != OPENVINO or not has_nncf():

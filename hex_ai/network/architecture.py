@@ -65,7 +65,7 @@ class Architecture:
         return config if complete is None else cast(dict[str, Any], complete(config, training))
 
 
-# Metadata of a config's field that older checkpoints do not name.
+# Metadata of a field that older files do not name.
 ADDED_LATER = {"added_later": True}
 
 # What holds a network as its only part, `module`. Whatever `torch.compile` gives holds `_orig_mod`.
@@ -224,13 +224,19 @@ def for_inference(network: nn.Module) -> nn.Module:
     return network
 
 
+def heads_of(network: nn.Module) -> tuple[str, ...]:
+    """The submodules that a network names in `heads`, the small layers at its ends; none by
+    default."""
+    return tuple(getattr(network, "heads", ()))
+
+
 def in_precision(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Gives a network this precision, in place; what it names in `heads` keeps float32.
 
     The heads are the small layers at its ends. A bfloat16 has too few digits for their answers:
     moves and values would tie that are not equal.
     """
-    names = getattr(network, "heads", ())
+    names = heads_of(network)
     heads = {part for name in names for part in network.get_submodule(name).modules()}
     for module in network.modules():
         if module not in heads:

@@ -130,10 +130,9 @@ class SelfPlayEngine:
         self._resume, self.is_preparing = resume, False
         recorded = self._recorded_plan(device=device, precision=precision, runtime=runtime)
         self._resumes_run = recorded is not None
-        self._may_be_simpler = not (recorded or plan) and _by_default(
-            network, device, runtime, precision
-        )
-        plan = recorded or plan or plan_for_games(network, device, runtime, precision)
+        chosen = device, runtime, precision
+        self._may_be_simpler = not (recorded or plan) and _by_default(network, *chosen)
+        plan = recorded or plan or plan_for_games(network, *chosen)
         if not use_batched_inference:
             plan, cache_size = plan.with_shapes((1,)), 0
         if games_in_flight is None:
@@ -364,10 +363,11 @@ def _settings(fields: dict[str, Any]) -> SelfPlaySettings:
     return SelfPlaySettings(**fields)
 
 
-def _by_default(network: nn.Module, device: str, *chosen: str) -> bool:
+def _by_default(network: nn.Module, device: str, runtime: str, precision: str) -> bool:
     """Whether nobody has chosen runtime or precision, by a flag or by tuning."""
-    by_flag = any(choice != "auto" for choice in chosen)
-    return not by_flag and remembered_plan(network, resolve_device(device)) is None
+    if (runtime, precision) != ("auto", "auto"):
+        return False
+    return remembered_plan(network, resolve_device(device)) is None
 
 
 def _description(network: nn.Module) -> dict[str, Any]:

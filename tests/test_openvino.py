@@ -161,7 +161,7 @@ class Odd(nn.Module):
 
 @register_architecture("test-adding", OddConfig)
 class Adding(nn.Module):
-    """A network of which a trace sees something else, as of numbers that were read out of tensors."""
+    """A network of which a trace sees something else."""
 
     def __init__(self, config: OddConfig) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ def test_a_network_that_is_another_once_it_is_converted_runs_eager(
 ) -> None:
     asked, positions = model(Adding(OddConfig())), random_positions(9, 4, 1)
     assert asked.prepare(4).runtime == "eager"
-    assert asked.batch_infer(positions)[0].min() == 1
+    assert asked.batch_infer(positions)[0].min() == 1  # of the original
     [message] = [record.message for record in caplog.records]
     assert message == (
         "no openvino network, running eager: the converted network's answers are off by 1"

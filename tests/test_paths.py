@@ -11,10 +11,12 @@ import torch
 from inference_toys import random_network, random_positions, seeded
 from torch import Tensor
 
+from hex_ai.compilation import has_numba
 from hex_ai.game.positions import NEIGHBOURS
 from hex_ai.network.paths import (
     OUT_OF_REACH,
     SCALE,
+    DistancePlanes,
     ShortestPaths,
     distance_planes,
     edge_distances,
@@ -66,10 +68,10 @@ def test_distances_are_those_of_dijkstra(size: int, device: torch.device) -> Non
 
 def test_planes_are_distances_and_ways_through() -> None:
     """Own stones are free, the other's are out of reach; a way counts its cell once."""
-    stones = torch.zeros(4, 4, 1, 2, dtype=torch.bool)
-    stones[1, :, 0, 1] = True  # the opponent's row keeps the mover from the bottom
-    stones[3, 2, 0, 0] = True
-    planes = distance_planes(torch.ones(4, 4, 1, 2, 1), stones, edge_distances)[0] / SCALE
+    stones = torch.zeros(1, 2, 6, 6)
+    stones[0, 1, 2, 1:-1] = 1  # the opponent's row keeps the mover from the bottom
+    stones[0, 0, 4, 3] = 1
+    planes = distance_planes(torch.ones(1, 2, 4, 4), stones)[0] / SCALE
     top, bottom, left, right, mover, opponent = planes
     assert top[0].tolist() == [1, 1, 1, 1]
     assert (top[1:] == OUT_OF_REACH).all()
@@ -79,6 +81,17 @@ def test_planes_are_distances_and_ways_through() -> None:
     assert left[3].tolist()[2] == OUT_OF_REACH
     assert opponent[0].tolist() == [1, 1, 1, 1]
     assert (mover == OUT_OF_REACH).all()
+
+
+@pytest.mark.skipif(not has_numba(), reason="needs numba")
+@pytest.mark.parametrize(("size", "maps"), [(1, 1), (2, 3), (5, 1), (11, 2), (19, 2)])
+def test_loops_give_the_bits_of_the_tensors(size: int, maps: int) -> None:
+    planes = random_positions(40, size, size).planes()
+    prices = 3 * torch.rand(40, 2 * maps, size, size, generator=seeded(size))
+    with torch.no_grad():
+        found = DistancePlanes()(prices, planes)
+        assert torch.equal(found, distance_planes(prices, planes))
+    assert len(found.unique()) > 1
 
 
 def test_every_price_of_an_empty_cell_learns(device: torch.device) -> None:

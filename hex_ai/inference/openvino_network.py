@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Sequence
 from functools import cache, partial
 from importlib.metadata import version
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,7 +37,7 @@ from hex_ai.inference.quantization import (
     require_nncf,
 )
 from hex_ai.network.architecture import heads_of, with_colours
-from hex_ai.network.paths import OUT_OF_REACH, EdgeDistances, relaxations
+from hex_ai.network.paths import DistancePlanes
 
 # The most rows of a piece. Their features stay in a processor's own cache.
 PIECE = 32
@@ -49,8 +49,8 @@ PIECES_A_THREAD = 4
 # be: their sums are in another order.
 COMPARED, TOLERANCE = 64, 1e-3
 
-# Of the operation that stands for `EdgeDistances`, and of those that it becomes.
-OWN_OPERATION = "hex_ai::EdgeDistances"
+# Of the operation that stands for `DistancePlanes`.
+OWN_OPERATION = "hex_ai::DistancePlanes"
 
 
 def has_openvino() -> bool:
@@ -71,11 +71,12 @@ def openvino_version() -> str:
 
 @cache
 def _core() -> Any:
-    """OpenVINO's, one for the process, with its plugin for processors loaded."""
+    """OpenVINO's, one for the process, with its plugin for processors loaded, and our operation."""
     from openvino import Core
 
     core = Core()
     in_a_thread(partial(core.get_property, "CPU", "FULL_DEVICE_NAME"))
+    core.add_extension(_distance_operation())
     return core
 
 
@@ -219,10 +220,8 @@ def converted(network: nn.Module, shape: Sequence[int]) -> Any:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     front_end = FrontEndManager().load_by_framework("pytorch")
-    front_end.add_extension(
-        ConversionExtension(OWN_OPERATION, partial(_edge_distances, shape[-1] - 2, _maps(network)))
-    )
-    in_its_place = ModuleExtension(EdgeDistances, OWN_OPERATION, evaluate=_like_edge_distances)
+    front_end.add_extension(ConversionExtension(OWN_OPERATION, _distance_planes))
+    in_its_place = ModuleExtension(DistancePlanes, OWN_OPERATION, evaluate=_like_distance_planes)
     example = torch.zeros(2, *shape)
     try:
         with warnings.catch_warnings():
@@ -230,7 +229,7 @@ def converted(network: nn.Module, shape: Sequence[int]) -> Any:
             traced = TorchScriptPythonDecoder(
                 copy.deepcopy(network),  # it is changed, for its parts to be replaced
                 example_input=example,
-                module_extensions={EdgeDistances: in_its_place},
+                module_extensions={DistancePlanes: in_its_place},
                 trace_kwargs={"check_trace": False},
             )
         model = front_end.convert(front_end.load(traced))
@@ -262,45 +261,49 @@ def _require_same(network: nn.Module, model: _Model, planes: Tensor) -> None:
         raise ConversionError(f"the converted network's answers are off by {gap:.2g}")
 
 
-def _maps(network: nn.Module) -> int:
-    """K of the network's shortest paths, 0 if it has none."""
-    return next((part.maps for part in network.modules() if isinstance(part, EdgeDistances)), 0)
-
-
-def _like_edge_distances(_: nn.Module, prices: Tensor) -> Tensor:
+def _like_distance_planes(_: nn.Module, prices: Tensor, planes: Tensor) -> Tensor:
     """What stands for the distances while a network is traced."""
-    return prices.new_zeros(*prices.shape[:4], 2, prices.shape[4])
+    return prices.new_zeros(len(prices), 3 * prices.shape[1], *prices.shape[2:])
 
 
-def _edge_distances(size: int, maps: int, context: Any) -> Any:
-    """`hex_ai.network.paths.edge_distances` of OpenVINO's operations.
+def _distance_planes(context: Any) -> Any:
+    """The operation that stands for `DistancePlanes` in a converted network."""
+    node = _distance_operation()([context.get_input(0), context.get_input(1)])
+    node.set_friendly_name(OWN_OPERATION)
+    return node.outputs()
 
-    The cells around a cell, itself included, are two squares of 2 × 2 that share it, up and right
-    and down and left. So a relaxation is two poolings, of negative distances for the largest.
+
+@cache
+def _distance_operation() -> Any:
+    """The class of OpenVINO's operation that computes `DistancePlanes`.
+
+    Put together of OpenVINO's own operations, the relaxations take several times as long.
     """
-    from openvino import opset15 as ops
+    from openvino import Dimension, Op, PartialShape
 
-    cells = [-1, 4 * maps, size, size]
-    edges = np.full((2, 2, maps, size, size), -OUT_OF_REACH, np.float32)
-    edges[0, 0, :, 0] = edges[0, 1, :, -1] = edges[1, 0, :, :, 0] = edges[1, 1, :, :, -1] = 0
-    edge = ops.constant(edges.reshape(1, *cells[1:]))
-    by_row = ops.unsqueeze(ops.transpose(context.get_input(0), [2, 3, 4, 0, 1]), [2])
-    minus = np.full((1, 4 * maps, 1, 1), -1, np.float32)
-    gains = ops.multiply(ops.reshape(ops.concat([by_row, by_row], 2), cells, False), minus)
+    class DistancePlanesOperation(Op):  # type: ignore[misc]
+        def __init__(self, inputs: Any = None) -> None:
+            super().__init__(self, inputs)
 
-    number = count()
+        def validate_and_infer_types(self) -> None:
+            rows, priced, *size = self.get_input_partial_shape(0)
+            shape = PartialShape([rows, Dimension(3 * priced.get_length()), *size])
+            self.set_output_type(0, self.get_input_element_type(0), shape)
 
-    def named(node: Any) -> Any:
-        node.set_friendly_name(f"{OWN_OPERATION}/{next(number)}")
-        return node
+        def clone_with_new_inputs(self, inputs: Any) -> Any:
+            return DistancePlanesOperation(inputs)
 
-    def nearest(above: list[int], below: list[int]) -> Any:
-        return named(ops.max_pool(near, [1, 1], [1, 1], above, below, [2, 2])).output(0)
+        def visit_attributes(self, _: Any) -> bool:
+            return True
 
-    near = named(ops.add(edge, gains))
-    for _ in range(relaxations(size) - 1):
-        around = named(ops.maximum(nearest([1, 0], [0, 1]), nearest([0, 1], [1, 0])))
-        near = named(ops.add(named(ops.maximum(around, edge)), gains))
-    distances = ops.negative(ops.maximum(near, np.float32(-OUT_OF_REACH)))
-    board = ops.reshape(distances, [-1, 2, 2, maps, size, size], False)
-    return ops.transpose(board, [4, 5, 0, 1, 2, 3]).outputs()
+        def has_evaluate(self) -> bool:
+            return True
+
+        @torch.no_grad()
+        def evaluate(self, outputs: Any, inputs: Any) -> bool:
+            found = DistancePlanes()(*(torch.from_numpy(given.data) for given in inputs))
+            outputs[0].shape = found.shape
+            outputs[0].data[:] = found.numpy()
+            return True
+
+    return DistancePlanesOperation

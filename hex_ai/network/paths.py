@@ -6,10 +6,11 @@ player; its distance from an edge is the least sum of prices on a path of neighb
 what is close to both edges of a player lies on that player's best way across.
 """
 
-from collections.abc import Callable
-
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from hex_ai.compilation import has_numba
 
 # Of cells that the other player holds, and the largest distance told.
 OUT_OF_REACH = 16.0
@@ -34,34 +35,66 @@ class ShortestPaths(nn.Module):
     def __init__(self, channels: int, maps: int, distances: nn.Module) -> None:
         super().__init__()
         self.price = nn.Conv2d(channels, 2 * maps, 3, padding=1)
-        self.edge_distances = EdgeDistances(maps)
+        self.distance_planes = DistancePlanes()
         self.distances = distances
 
     def forward(self, features: Tensor, planes: Tensor) -> Tensor:
         """Features `[B, channels, N, N]` and planes to what is to be added to the features."""
-        prices = cells_first(positive(self.price(features).float()))
-        by_player = prices.view(*prices.shape[:3], 2, -1)
-        stones = cells_first(planes[:, :, 1:-1, 1:-1] > 0)
-        seen = distance_planes(by_player, stones, self.edge_distances)
+        seen = self.distance_planes(positive(self.price(features).float()), planes)
         seen = seen.to(features.dtype, memory_format=torch.channels_last)
         added: Tensor = self.distances(seen)
         return added
 
 
-class EdgeDistances(nn.Module):
-    """`edge_distances` as a part of a network, for runtimes that put operations of theirs there.
+class DistancePlanes(nn.Module):
+    """`distance_planes` as a part of a network, for runtimes that put an operation of theirs there.
 
-    Args:
-      maps: K.
+    On a processor numba's loops compute it, where that is installed and nothing is learnt: the
+    same bits in less time.
     """
 
-    def __init__(self, maps: int) -> None:
-        super().__init__()
-        self.maps = maps
+    def forward(self, prices: Tensor, planes: Tensor) -> Tensor:
+        """float32 `[B, 2 * K, N, N]` and planes to float32 `[B, 6 * K, N, N]`."""
+        if torch.is_grad_enabled():
+            return distance_planes(prices, planes)
+        # Called as an operation it would first load torch's compiler, for some two seconds.
+        tell = _told if torch.compiler.is_compiling() else _tell
+        found: Tensor = tell(prices, planes)
+        return found
 
-    def forward(self, prices: Tensor) -> Tensor:
-        """float32 `[N, N, B, 2, K]` to `[N, N, B, 2, 2, K]`."""
-        return edge_distances(prices)
+
+def _tell(prices: Tensor, planes: Tensor) -> Tensor:
+    if prices.device.type == "cpu" and has_numba():
+        return _told_by_kernel(prices, planes)
+    return distance_planes(prices, planes)
+
+
+def _told_by_kernel(prices: Tensor, planes: Tensor) -> Tensor:
+    from hex_ai.network import path_kernel
+
+    count, priced, size, _ = prices.shape
+    found = torch.empty(count, 3 * priced, size, size)
+    path_kernel.distance_planes(
+        prices.contiguous().numpy(),
+        planes.float().contiguous().numpy(),
+        relaxations(size),
+        np.float32(OUT_OF_REACH),
+        np.float32(SCALE),
+        found.numpy(),
+    )
+    return found
+
+
+@torch.library.custom_op("hex_ai::distance_planes", mutates_args=())
+def _told(prices: Tensor, planes: Tensor) -> Tensor:
+    """The same as one operation: so many loops would take longer to compile than that saves."""
+    return _tell(prices, planes).contiguous()
+
+
+@_told.register_fake
+def _(prices: Tensor, planes: Tensor) -> Tensor:
+    count, priced, *size = prices.shape
+    return prices.new_empty((count, 3 * priced, *size))
 
 
 def cells_first(planes: Tensor) -> Tensor:
@@ -74,27 +107,27 @@ def positive(x: Tensor) -> Tensor:
     return (x + (x * x + 1).sqrt()) / 2
 
 
-def distance_planes(
-    prices: Tensor, stones: Tensor, edge_distances: Callable[[Tensor], Tensor]
-) -> Tensor:
+def distance_planes(prices: Tensor, planes: Tensor) -> Tensor:
     """Distances of each cell, its own price included, as planes, times `SCALE`.
 
     Args:
-      prices: float32 `[N, N, B, 2, K]`, not negative, for the mover and for the opponent.
-      stones: bool `[N, N, B, 2]`, of the mover and of the opponent.
-      edge_distances: the function below, or another way to compute it.
+      prices: float32 `[B, 2 * K, N, N]`, not negative: K for the mover, then for the opponent.
+      planes: `[B, 2, N + 2, N + 2]` or more, stones of the mover and of the opponent.
 
     Returns:
       float32 `[B, 6 * K, N, N]`: K planes each of the mover's distances from top and bottom, the
       opponent's from left and right, and of the length of the best way through the cell, the
       mover's and the opponent's.
     """
+    by_cell = cells_first(prices)
+    stones = cells_first(planes[:, :2, 1:-1, 1:-1] > 0)
     own, other = stones[..., None], stones.flip(3)[..., None]
-    prices = prices.masked_fill(own, 0.0).masked_fill(other, OUT_OF_REACH)
-    distances = edge_distances(prices)
-    ways = (distances[..., 0, :] + distances[..., 1, :] - prices).clamp(max=OUT_OF_REACH)
-    planes = torch.cat((distances.flatten(3), ways.flatten(3)), 3) * SCALE
-    return planes.permute(2, 3, 0, 1)
+    by_player = by_cell.view(*by_cell.shape[:3], 2, -1)
+    by_player = by_player.masked_fill(own, 0.0).masked_fill(other, OUT_OF_REACH)
+    distances = edge_distances(by_player)
+    ways = (distances[..., 0, :] + distances[..., 1, :] - by_player).clamp(max=OUT_OF_REACH)
+    found = torch.cat((distances.flatten(3), ways.flatten(3)), 3) * SCALE
+    return found.permute(2, 3, 0, 1)
 
 
 def edge_distances(prices: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from hex_ai.inference import inference_plan, kept_conversions, openvino_network,
 from hex_ai.inference.inference_plan import InferencePlan, default_plan
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.openvino_network import has_openvino
+from hex_ai.network import paths
 from hex_ai.network.architecture import register_architecture
 from hex_ai.network.resnet18 import ResNet18, ResNet18Config
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
@@ -65,6 +66,14 @@ def test_the_converted_network_gives_what_the_original_gives(network: nn.Module,
     torch.testing.assert_close(
         converted.batch_infer(positions), eager.batch_infer(positions), rtol=1e-4, atol=1e-4
     )
+
+
+def test_shortest_paths_have_the_same_bits_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, positions = random_network(1, 8, 2, paths=2), random_positions(40, 5, 5)
+    wanted = model(network).batch_infer(positions)
+    monkeypatch.setattr(openvino_network, "has_numba", lambda: False)
+    monkeypatch.setattr(paths, "has_numba", lambda: False)
+    assert all(map(torch.equal, model(network).batch_infer(positions), wanted))
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -126,17 +135,22 @@ def test_int8_that_is_far_off_gives_way_to_float32(
     assert message.startswith("no int8 network, running in float32: values in int8 are off by 0.")
 
 
-def test_signals_are_taken_after_models_have_come_and_gone() -> None:
-    """A signal on a stack that is gone would end the process, so another one takes it."""
+def test_a_process_stays_as_it_was(tmp_path: Path) -> None:
+    """OpenVINO and NNCF have telemetry that their import alone sets going; it is never loaded. And
+    a signal on a stack that is gone would end the process, so another one takes it."""
     code = (
         "import gc, signal, sys; sys.path.insert(0, 'tests'); import test_openvino as t;"
         "signal.signal(signal.SIGINT, lambda *_: print('taken'));"
         "first, second = (t.model(t.random_network(k, 8, 1), 'int8') for k in (21, 22));"
         "first.prepare(3), second.prepare(4); del first; gc.collect(); del second; gc.collect();"
+        "print('nncf' in sys.modules, sys.modules.get('openvino_telemetry'));"
         "signal.raise_signal(signal.SIGINT)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, text=True)
-    assert (run.returncode, run.stdout) == (0, "taken\n")
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=ROOT, text=True, env=environment
+    )
+    assert (run.returncode, run.stdout) == (0, "True None\ntaken\n")
 
 
 @dataclass(frozen=True)
@@ -318,17 +332,6 @@ def test_a_folder_that_cannot_be_written_stops_nothing(
     folder.parent.write_text("a file", encoding="utf-8")
     assert model(random_network(9, 8, 1)).prepare(4).runtime == "openvino"
     assert "the converted network is not kept" in caplog.text
-
-
-def test_nobody_is_told(tmp_path: Path) -> None:
-    """OpenVINO and NNCF have telemetry that their import alone sets going; it is never loaded."""
-    code = (
-        "import sys; sys.path.insert(0, 'tests'); import test_openvino as t;"
-        "t.model(t.random_network(14, 8, 1), 'int8').prepare(3);"
-        "assert 'nncf' in sys.modules; assert sys.modules.get('openvino_telemetry') is None"
-    )
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=environment)
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hex_ai.compilation import has_numba
 from hex_ai.errors import ConversionError, SettingError
 from hex_ai.inference.kept_apart import in_a_thread, telemetry_hidden
 from hex_ai.inference.kept_conversions import kept_conversion
@@ -37,7 +38,7 @@ from hex_ai.inference.quantization import (
     require_nncf,
 )
 from hex_ai.network.architecture import heads_of, with_colours
-from hex_ai.network.paths import DistancePlanes
+from hex_ai.network.paths import DistancePlanes, distance_planes, fill_distance_planes
 
 # The most rows of a piece. Their features stay in a processor's own cache.
 PIECE = 32
@@ -299,11 +300,15 @@ def _distance_operation() -> Any:
         def has_evaluate(self) -> bool:
             return True
 
-        @torch.no_grad()
         def evaluate(self, outputs: Any, inputs: Any) -> bool:
-            found = DistancePlanes()(*(torch.from_numpy(given.data) for given in inputs))
-            outputs[0].shape = found.shape
-            outputs[0].data[:] = found.numpy()
+            rows, priced, *size = inputs[0].shape
+            outputs[0].shape = [rows, 3 * priced, *size]
+            prices, planes, found = inputs[0].data, inputs[1].data, outputs[0].data
+            if has_numba():
+                fill_distance_planes(prices, planes, found)
+            else:
+                with torch.no_grad():  # every thread has a switch of its own
+                    found[:] = distance_planes(*map(torch.from_numpy, (prices, planes))).numpy()
             return True
 
     return DistancePlanesOperation

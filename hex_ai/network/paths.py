@@ -8,6 +8,7 @@ what is close to both edges of a player lies on that player's best way across.
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hex_ai.compilation import has_numba
@@ -17,6 +18,9 @@ OUT_OF_REACH = 16.0
 
 # Distances come out between 0 and 4.
 SCALE = 0.25
+
+# As the compiled loops want them.
+_REACH, _SCALE = np.float32(OUT_OF_REACH), np.float32(SCALE)
 
 # Relaxations that the gradient goes back through. A path is made of prices near its end then; as
 # every cell has a path of its own, all prices learn.
@@ -64,25 +68,22 @@ class DistancePlanes(nn.Module):
 
 
 def _tell(prices: Tensor, planes: Tensor) -> Tensor:
-    if prices.device.type == "cpu" and has_numba():
-        return _told_by_kernel(prices, planes)
-    return distance_planes(prices, planes)
+    if prices.device.type != "cpu" or not has_numba():
+        return distance_planes(prices, planes)
+    count, priced, *size = prices.shape
+    found = torch.empty(count, 3 * priced, *size)
+    places = prices.contiguous(), planes.float().contiguous(), found
+    fill_distance_planes(*(place.numpy() for place in places))
+    return found
 
 
-def _told_by_kernel(prices: Tensor, planes: Tensor) -> Tensor:
+def fill_distance_planes(
+    prices: NDArray[np.float32], planes: NDArray[np.float32], found: NDArray[np.float32]
+) -> None:
+    """Writes `distance_planes` to `found`, by loops that numba compiles."""
     from hex_ai.network import path_kernel
 
-    count, priced, size, _ = prices.shape
-    found = torch.empty(count, 3 * priced, size, size)
-    path_kernel.distance_planes(
-        prices.contiguous().numpy(),
-        planes.float().contiguous().numpy(),
-        relaxations(size),
-        np.float32(OUT_OF_REACH),
-        np.float32(SCALE),
-        found.numpy(),
-    )
-    return found
+    path_kernel.distance_planes(prices, planes, relaxations(prices.shape[2]), _REACH, _SCALE, found)
 
 
 @torch.library.custom_op("hex_ai::distance_planes", mutates_args=())

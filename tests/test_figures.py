@@ -20,7 +20,7 @@ MODES = report("cpu-64x6-11x11")
 BARE = report("bare-64x6-11x11")["contenders"]
 PEERS = report("peers-64x6-11x11")["contenders"]
 STOPS = {stop: report(f"stop/{stop}") for stop in ("none", "proven", "proven-resign")}
-SMALL = report("efficiency-32x6-11x11")
+SMALL = report("cpu-32x6-11x11")
 BEST_OF_TORCH = max(
     BARE[name]["best"]["median"]
     for name in ("eager-f32", "compiled-f32", "frozen-f32", "tuned-f32")
@@ -67,8 +67,7 @@ def efficiency(name: str) -> Cells:
         f"{figures['evaluations_per_s']:.0f}",
         f"{run['raw']['evals_per_s']:.0f}",
         spread(figures["efficiency"], *figures["efficiency_range"], 2),
-        f"{figures['wall_shares']['network']:.3f}",
-        f"{figures['padding_efficiency']:.3f}",
+        f"{figures['network_share']:.3f}",
     ]
 
 
@@ -80,7 +79,7 @@ def all_of_mode(name: str) -> Cells:
         f"{figures['mean_batch']:.1f}",
         f"{figures['efficiency']:.2f}",
         f"{figures['hit_rate']:.1%}",
-        f"{figures['wall_shares']['network']:.2f}",
+        f"{figures['network_share']:.2f}",
     ]
 
 
@@ -121,19 +120,15 @@ def times(mode_: str, other: str) -> float:
 def limits() -> list[Cells]:
     flops = MODES["flops_per_evaluation"] * MODES["raw"]["evals_per_s"]
     gain = MODES["raw"]["evals_per_s"] / MODES["raw"]["sweep"]["1"]
-    rest = [1 - run["modes"]["cross-game"]["wall_shares"]["network"] for run in (SMALL, MODES)]
-    finite = MODES["finite"]
+    rest = [1 - run["modes"]["cross-game"]["network_share"] for run in (SMALL, MODES)]
+    finite = SMALL["finite"]
     starts = [run["compile_seconds"] for run in (SMALL, MODES)]
     return [
-        [f"{flops / 1e9:.0f} GFLOP/s", f"product at {MODES['matmul_flops_per_s'] / 1e9:.0f}"],
+        [f"{flops / 1e9:.0f} billion", f"product at {MODES['matmul_flops_per_s'] / 1e9:.0f}"],
         [f"{gain:.1f} times as fast", f"{times('cross-game', 'individual'):.1f} times the moves"],
         [f"{100 * rest[0]:.1f} % of the time", f"{100 * rest[1]:.1f} % at 64 × 6"],
-        [
-            f"{MODES['modes']['full']['mean_batch']:.1f} rows a call",
-            f"of {MODES['modes']['cross-game']['mean_batch']:.1f}",
-        ],
         [f"{100 * (1 - finite['of_steady']):.0f} % of a run of {finite['games']} games"],
-        [f"{starts[0]:.0f} to {starts[1]:.0f} s"],
+        [f"{starts[0]:.1f} and {starts[1]:.1f} s"],
     ]
 
 
@@ -175,13 +170,11 @@ TABLES = [
         efficiency(name)
         for name in (
             "cpu-64x6-11x11",
-            "efficiency-64x6-11x11",
             "efficiency-64x6-13x13",
             "efficiency-64x6-11x11-8x4",
-            "efficiency-64x6-11x11-8x4-128-games",
-            "efficiency-64x6-13x13-8x4",
-            "efficiency-resnet18-13x13",
-            "efficiency-32x6-11x11",
+            "cpu-32x6-11x11",
+            "efficiency-32x6-13x13",
+            "efficiency-32x6-11x11-8x4",
         )
     ],
     [all_of_mode(name) for name in MODES["modes"]],

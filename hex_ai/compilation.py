@@ -8,6 +8,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -8,15 +8,10 @@ Axes: `B` positions of size `N`, `A = N * N` cells, `F = (N + 2)²` cells of a b
 to bottom; cell k of a board rotated by 180 degrees is cell F - 1 - k of the board.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from hex_ai.compilation import kernel
+from hex_ai.compilation import Array, kernel
 from hex_ai.game.connections import NOWHERE
-
-Array = NDArray[Any]
 
 # The rows of a chain, int32 `[5, F + 2]`: the fields of `connections.Chain`, then, for each label,
 # the first and the last free cell that touches both its group and the chain.

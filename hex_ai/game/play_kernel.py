@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from hex_ai.compilation import kernel
-from hex_ai.game.kernels import Array, steps
+from hex_ai.compilation import Array, kernel
+from hex_ai.game.kernels import steps
 
 
 @kernel

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hex_ai.compilation import has_numba
 from hex_ai.errors import ConversionError, SettingError
 from hex_ai.inference.kept_apart import in_a_thread, telemetry_hidden
 from hex_ai.inference.kept_conversions import kept_conversion
@@ -38,7 +37,7 @@ from hex_ai.inference.quantization import (
     require_nncf,
 )
 from hex_ai.network.architecture import heads_of, with_colours
-from hex_ai.network.paths import DistancePlanes, distance_planes, fill_distance_planes
+from hex_ai.network.paths import DistancePlanes, fill_distance_planes
 
 # The most rows of a piece. Their features stay in a processor's own cache.
 PIECE = 32
@@ -303,12 +302,7 @@ def _distance_operation() -> Any:
         def evaluate(self, outputs: Any, inputs: Any) -> bool:
             rows, priced, *size = inputs[0].shape
             outputs[0].shape = [rows, 3 * priced, *size]
-            prices, planes, found = inputs[0].data, inputs[1].data, outputs[0].data
-            if has_numba():
-                fill_distance_planes(prices, planes, found)
-            else:
-                with torch.no_grad():  # every thread has a switch of its own
-                    found[:] = distance_planes(*map(torch.from_numpy, (prices, planes))).numpy()
+            fill_distance_planes(inputs[0].data, inputs[1].data, outputs[0].data)
             return True
 
     return DistancePlanesOperation

@@ -8,14 +8,9 @@ a relaxation is one loop over all cells, the rim's included: what an edge gives 
 nothing, and so stays 0; what is out of reach costs that much more, and so stays out of reach.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from hex_ai.compilation import kernel
-
-Array = NDArray[Any]
+from hex_ai.compilation import Array, kernel
 
 
 @kernel
@@ -27,7 +22,7 @@ def distance_planes(
     Args:
       prices, planes: float32 `[B, 2 * K, N, N]` and `[B, 2, N + 2, N + 2]`.
       times: relaxations of every cell.
-      reach, scale: np.float3232, the largest distance and what it is multiplied by.
+      reach, scale: the largest distance and what it is multiplied by.
       found: float32 `[B, 6 * K, N, N]`, written to.
     """
     count, maps, width = len(prices), prices.shape[1] // 2, planes.shape[2]

@@ -8,10 +8,9 @@ what is close to both edges of a player lies on that player's best way across.
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hex_ai.compilation import has_numba
+from hex_ai.compilation import Array, has_numba
 
 # Of cells that the other player holds, and the largest distance told.
 OUT_OF_REACH = 16.0
@@ -53,8 +52,7 @@ class ShortestPaths(nn.Module):
 class DistancePlanes(nn.Module):
     """`distance_planes` as a part of a network, for runtimes that put an operation of theirs there.
 
-    On a processor numba's loops compute it, where that is installed and nothing is learnt: the
-    same bits in less time.
+    On a processor `fill_distance_planes` computes it, where nothing is learnt.
     """
 
     def forward(self, prices: Tensor, planes: Tensor) -> Tensor:
@@ -68,7 +66,7 @@ class DistancePlanes(nn.Module):
 
 
 def _tell(prices: Tensor, planes: Tensor) -> Tensor:
-    if prices.device.type != "cpu" or not has_numba():
+    if prices.device.type != "cpu":
         return distance_planes(prices, planes)
     count, priced, *size = prices.shape
     found = torch.empty(count, 3 * priced, *size)
@@ -77,13 +75,19 @@ def _tell(prices: Tensor, planes: Tensor) -> Tensor:
     return found
 
 
-def fill_distance_planes(
-    prices: NDArray[np.float32], planes: NDArray[np.float32], found: NDArray[np.float32]
-) -> None:
-    """Writes `distance_planes` to `found`, by loops that numba compiles."""
-    from hex_ai.network import path_kernel
+def fill_distance_planes(prices: Array, planes: Array, found: Array) -> None:
+    """Writes what `distance_planes` gives, without a gradient, into `found`; all are float32.
 
-    path_kernel.distance_planes(prices, planes, relaxations(prices.shape[2]), _REACH, _SCALE, found)
+    Where numba is installed its loops compute it: the same bits in less time.
+    """
+    if has_numba():
+        from hex_ai.network import path_kernel
+
+        times = relaxations(prices.shape[2])
+        path_kernel.distance_planes(prices, planes, times, _REACH, _SCALE, found)
+    else:
+        with torch.no_grad():  # every thread has a switch of its own
+            found[:] = distance_planes(*map(torch.from_numpy, (prices, planes))).numpy()
 
 
 @torch.library.custom_op("hex_ai::distance_planes", mutates_args=())

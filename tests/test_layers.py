@@ -16,6 +16,7 @@ formats
 selfplay
 arena htp bench
 training
+web
 cli
 """
 

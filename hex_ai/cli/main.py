@@ -30,13 +30,14 @@ COMMANDS = {
     "ladder": ("match", "Rate the checkpoints of a run, and draw the curve of its strength."),
     "play": ("play", "Play a series in an arena of hexgame-server."),
     "htp": ("htp", "Play by the Hex Text Protocol, for HexGui and referees."),
+    "serve": ("serve", "Play, review games and watch runs in a browser."),
     "tune": ("bench", "Measure how this machine runs a network best, and remember it."),
     "import": ("train", "Turn other people's weights into a checkpoint."),
 }
 
 # Commands whose networks run by torch; those of the others do where OpenVINO is not installed.
 _BY_TORCH = {"learn", "train", "bench"}
-_BY_OPENVINO = {"selfplay", "match", "ladder", "play", "htp", "tune"}
+_BY_OPENVINO = {"selfplay", "match", "ladder", "play", "htp", "serve", "tune"}
 
 # Address space that threads want once a command is loaded: for their stacks and what they allocate.
 _SPACE_OF_THREADS = 2**28

@@ -164,6 +164,15 @@ class MoveChooser:
         return kept[1]
 
 
+def fairest(values: Mapping[int, float]) -> int:
+    """The move that leaves neither side ahead, where the opponent may take the better side.
+
+    Args:
+      values: of the moves, the mover's view.
+    """
+    return min(values, key=lambda cell: (abs(values[cell]), cell))
+
+
 def _choice_of(found: PuctResult) -> Choice:
     """What a search for play of one game says; the moves it looked at most come first."""
     # A move that is proven at once has no leaves behind it, but is looked at.

@@ -22,7 +22,7 @@ from hex_ai.htp.analysis import (
     variation_text,
 )
 from hex_ai.htp.board import BLACK, RESIGN, WHITE, Board, board_from_sgf, parse_colour
-from hex_ai.htp.chooser import ALL_MOVES, Choice, MoveChooser
+from hex_ai.htp.chooser import ALL_MOVES, Choice, MoveChooser, fairest
 from hex_ai.htp.clock import Clock, game_clock
 from hex_ai.htp.identity import IDENTITY
 from hex_ai.htp.protocol import Arguments, Command, command, read_text
@@ -237,7 +237,7 @@ class HtpEngine:
             return RESIGN
         board, rule = self.board.turn_of(colour), self.settings.swap
         if rule != "off" and colour == BLACK and not any(board.stones):
-            return self._fairest(board)
+            return board.name_of(fairest(self._look(board).values))
         choice = self._search(board)
         if choice.value < 0 and board.may_swap(rule) and not self._opened(board):
             return SWAP_RULES[rule]
@@ -248,11 +248,6 @@ class HtpEngine:
         return BLACK in board.stones and self._own_opening == cell_name(
             board.stones.index(BLACK), board.size
         )
-
-    def _fairest(self, board: Board) -> str:
-        """The move that leaves neither side ahead: the opponent takes the better side."""
-        values = self._look(board).values
-        return board.name_of(min(values, key=lambda cell: (abs(values[cell]), cell)))
 
     def _look(self, board: Board) -> Choice:
         """What the network alone thinks of a position and of every move."""

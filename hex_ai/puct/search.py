@@ -152,7 +152,7 @@ class PuctSearch:
         if self._start():
             self._seconds_a_leaf = (self._clock() - started) / len(self.trees)
         self._go_on(sys.maxsize if evaluations is None else evaluations, deadline)
-        return self._result()
+        return self.found()
 
     @undisturbed()
     def advance(self, moves: Tensor) -> None:
@@ -270,7 +270,9 @@ class PuctSearch:
         for (tree, node), *answer in zip(asked, cells, shares, values.tolist(), strict=True):
             tree.evaluate(node, *answer)
 
-    def _result(self) -> PuctResult:
+    @undisturbed()
+    def found(self) -> PuctResult:
+        """What is known so far; `stop` may ask for it too. The roots must have been evaluated."""
         found = [self._found(tree) for tree in self.trees]
         moves, values, proven, visits, q, lines = zip(*found, strict=True)
         device = self.positions.device

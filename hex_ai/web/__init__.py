@@ -1,0 +1,1 @@
+"""The page: play, review and watch, in a browser."""

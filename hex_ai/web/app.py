@@ -1,0 +1,167 @@
+"""What the page asks for by HTTP, and what it is answered."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from hex_ai import __version__
+from hex_ai.errors import HexAIError
+from hex_ai.game.records import MAX_SIZE
+from hex_ai.puct.levels import LEVELS
+from hex_ai.web.analyst import Analyst, Answered, Event, Job
+from hex_ai.web.asked import (
+    MAX_EVALUATIONS,
+    MAX_SECONDS,
+    boards_of,
+    budget_of,
+    open_board,
+    part,
+    read_json,
+)
+from hex_ai.web.guard import Guard
+from hex_ai.web.openapi import DESCRIPTION
+from hex_ai.web.slots import BusyError
+from hex_ai.web.trees import read_any, tree_json, tree_of_json, write_any
+
+STATIC = Path(__file__).parent / "static"
+
+# Seconds after which a visitor who was turned away may come again.
+RETRY_AFTER = 5
+
+
+def build_app(analyst: Analyst, token: str = "") -> Starlette:
+    """The page over an engine.
+
+    Args:
+      analyst: thinks.
+      token: see `Guard`.
+    """
+    pages = _Pages(analyst)
+    routes = [
+        Route("/health", _health),
+        Route("/openapi.json", _description),
+        Route("/api/engine", pages.engine),
+        Route("/api/search", pages.search, methods=["POST"]),
+        Route("/api/sweep", pages.sweep, methods=["POST"]),
+        Route("/api/read", pages.read, methods=["POST"]),
+        Route("/api/write", pages.write, methods=["POST"]),
+        Mount("/", _Static(directory=STATIC, html=True)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, token=token)],
+        exception_handlers={HexAIError: _refused, HTTPException: _not_found},
+    )
+
+
+class _Static(StaticFiles):
+    """The files of the page; a browser asks each time whether they are still the same."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events of a job, which ends with the visitor."""
+
+    def __init__(self, job: Job | Answered) -> None:
+        super().__init__(_as_text(job.events()), media_type="text/event-stream")
+        self.headers["Cache-Control"] = "no-store"
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the events; the work ends with them, or with the visitor."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._job.end()
+
+
+async def _as_text(events: AsyncIterator[Event]) -> AsyncIterator[str]:
+    async for name, message in events:
+        yield f"event: {name}\ndata: {json.dumps(message, allow_nan=False)}\n\n"
+
+
+class _Pages:
+    """Answers about games."""
+
+    def __init__(self, analyst: Analyst) -> None:
+        self._analyst = analyst
+
+    async def engine(self, _: Request) -> Response:
+        return _answer(
+            {
+                "version": __version__,
+                "network": self._analyst.network,
+                "levels": len(LEVELS),
+                "max_size": MAX_SIZE,
+                "max_seconds": MAX_SECONDS,
+                "max_evaluations": MAX_EVALUATIONS,
+            }
+        )
+
+    async def search(self, request: Request) -> Response:
+        data = await _body(request)
+        play = part({"play": False} | dict(data), "play", bool)
+        return EventStream(self._analyst.search(open_board(data), budget_of(data), play))
+
+    async def sweep(self, request: Request) -> Response:
+        return EventStream(self._analyst.sweep(boards_of(await _body(request))))
+
+    async def read(self, request: Request) -> Response:
+        text = part(await _body(request), "text", str)
+        return _answer(await run_in_threadpool(lambda: tree_json(read_any(text))))
+
+    async def write(self, request: Request) -> Response:
+        data = await _body(request)
+        form, tree = part(data, "format", str), data.get("tree")
+        return _answer(
+            {"text": await run_in_threadpool(lambda: write_any(tree_of_json(tree), form))}
+        )
+
+
+async def _health(_: Request) -> Response:
+    return _answer({"status": "ok"})
+
+
+async def _description(_: Request) -> Response:
+    return _answer(DESCRIPTION)
+
+
+async def _body(request: Request) -> Mapping[str, Any]:
+    """The JSON object of a request. Raises `SettingError`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        # A form of another page could send other kinds without being asked.
+        raise HTTPException(415, "want application/json")
+    return read_json(await request.body())
+
+
+def _answer(data: Mapping[str, Any]) -> Response:
+    return JSONResponse(data, headers={"Cache-Control": "no-store"})
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    if isinstance(error, BusyError):
+        headers = {"Retry-After": str(RETRY_AFTER)}
+        return JSONResponse({"error": str(error)}, 503, headers)
+    return JSONResponse({"error": str(error)}, 400)
+
+
+async def _not_found(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

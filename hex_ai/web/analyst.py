@@ -67,8 +67,8 @@ class Analyst:
     def close(self) -> None:
         """Ends all searches."""
         self._closing.set()
-        self._collector.close()
         self._threads.shutdown()
+        self._collector.close()
 
     def search(self, board: Board, budget: Budget, play: bool) -> "Job | Answered":
         """A search of a position whose game is not over, or a move to play there.
@@ -189,7 +189,13 @@ class Job:
         if self._doing is None or self._doing.done():
             self._ticket.give_back()
         else:
-            self._doing.add_done_callback(lambda _: self._ticket.give_back())
+            self._doing.add_done_callback(self._ended)
+
+    def _ended(self, doing: "asyncio.Future[Message]") -> None:
+        """Nobody waits for the work any more, nor for its error."""
+        if not doing.cancelled():
+            doing.exception()
+        self._ticket.give_back()
 
     def _outcome(self, doing: "asyncio.Future[Message]") -> Event:
         error = doing.exception()

@@ -1,7 +1,6 @@
 """What a page asks, from JSON that anybody may have written: checked here, once."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -109,13 +108,13 @@ def budget_of(data: Mapping[str, Any]) -> Budget:
     if len(given) != 1:
         raise SettingError("want one of evaluations, seconds and level")
     ((name, value),) = given.items()
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or (name != "seconds" and value != int(value)):
+    kinds = int | float if name == "seconds" else int
+    if not isinstance(value, kinds) or isinstance(value, bool) or value != value:
         raise SettingError(f"{name} is not a {'' if name == 'seconds' else 'whole '}number")
     if name == "level":
-        level(int(value))
-        return Budget(level=int(value))
+        level(value)
+        return Budget(level=value)
     most = MAX_SECONDS if name == "seconds" else MAX_EVALUATIONS
     if not 0 < value <= most:
-        raise SettingError(f"{name} {value:g} is outside 0 to {most:g}")
-    return Budget(seconds=float(value)) if name == "seconds" else Budget(int(value))
+        raise SettingError(f"{name} {str(value)[:20]} is outside 0 to {most:g}")
+    return Budget(seconds=float(value)) if name == "seconds" else Budget(value)

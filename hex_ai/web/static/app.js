@@ -247,8 +247,9 @@ function fill() {
 }
 
 function begin() {
+  const size = Number(by("size").value);
   play.stopSeries();
-  game.begin(Number(by("size").value));
+  game.begin(size);
 }
 
 /** @param {string} depth */

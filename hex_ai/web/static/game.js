@@ -42,8 +42,9 @@ export class Game extends EventTarget {
   /** @param {Tree} tree @param {number} [at] */
   take(tree, at = 0) {
     this.tree = tree;
+    this.at = at;
     this.dispatchEvent(new Event("new"));
-    this.go(at);
+    this.changed();
   }
 
   /** @param {number} size */

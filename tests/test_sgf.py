@@ -70,6 +70,14 @@ def test_a_written_game_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["ends in B[", "AB [c", "(;FF[4", "(;SZ[x[y", "(;GM[1];", "\\", "a\\]", "]", "B[x]"]
+)
+def test_names_that_look_like_properties_are_read_back(name: str) -> None:
+    game = only(write_sgf(5, (0, 1), None, "join", name, name))
+    assert (game.red_name, game.blue_name, len(game.moves)) == (name, name, 2)
+
+
+@pytest.mark.parametrize(
     ("end", "result"), [("join", "B+"), ("proven", "B+Proven"), ("resign", "B+Resign")]
 )
 def test_how_a_game_ended_is_said_and_read(end: str, result: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -10,11 +11,14 @@ from urllib.parse import unquote
 
 from hex_ai.errors import IllegalMoveError, NotationError, RecordError, SettingError, StoreError
 from hex_ai.formats.charsets import wide_text
+from hex_ai.formats.game_tree import GameTree
 from hex_ai.formats.hexworld import ADDRESS as _HEXWORLD
 from hex_ai.formats.hexworld import hexworld_moves, read_hexworld, write_hexworld
 from hex_ai.formats.moves import PlayedGame, short
 from hex_ai.formats.sgf import sgf_game, write_sgf
 from hex_ai.formats.sgf_collection import find_games
+from hex_ai.formats.sgf_tree import read_sgf_tree
+from hex_ai.formats.tree_lines import tree_of_game, tree_of_moves
 from hex_ai.formats.trmph import read_trmph, write_trmph
 from hex_ai.formats.views import BoardView, GameView, view_of_game, view_of_moves, view_of_sgf
 from hex_ai.game.records import GameRecord
@@ -31,6 +35,7 @@ _LINK = re.compile(
 )
 _FILE = re.compile(r".*\.[a-z]+", re.IGNORECASE | re.DOTALL)
 _SGF = re.compile(r"[\s\ufeff]*(?:\xef\xbb\xbf)?\s*\(\s*;")
+_SGF_START = re.compile(r"\(\s*+;")
 _MOVES = re.compile(r"(?:[a-z]+[1-9][0-9]*|:[a-zA-Z]+)+")
 _REMARK = re.compile(r"\s*#(?![0-9])")
 
@@ -156,6 +161,41 @@ def find_view(source: str, game_id: int = 0, *, winner_from_board: bool = False)
             raise SettingError(f"{source}: holds one game, 0, and no game {game_id}")
         return _from_line(source, winner_from_board)
     raise _missing(source)
+
+
+def tree_of_record(record: GameRecord) -> GameTree:
+    """The play of a record as a tree: a root, and a node for each ply."""
+    return tree_of_game(game_of(record))
+
+
+def tree_of_text(text: str) -> GameTree:
+    """The first game of a text, with its variations, whatever the text is.
+
+    Args:
+      text: SGF, also with something else before it, or TRMPH lines or HexWorld links, one a line.
+        It is never taken for the name of a file.
+
+    Raises:
+      NotationError: it is none of these, or cannot be read.
+    """
+    lines = [line for line in map(str.strip, text.splitlines()) if line and not _REMARK.match(line)]
+    first = lines[0] if lines else ""
+    is_line = _LINK.fullmatch(unquote(first).strip()) is not None
+    if _SGF_START.search(text) and not is_line:
+        return read_sgf_tree(text)
+    if not is_line and "#" not in first:
+        want = "a TRMPH line, a HexWorld link or SGF"
+        if _MOVES.fullmatch(first):
+            want = "the size of their board in front of moves, such as '11,a1b2'"
+        raise NotationError(f"{short(first)} is no game: want {want}")
+    tree = _tree_of_line(_whole_link(first))
+    return replace(tree, note="the first of several lines") if len(lines) > 1 else tree
+
+
+def _tree_of_line(link: str) -> GameTree:
+    if _is_trmph(link):
+        return tree_of_game(read_trmph(link))
+    return tree_of_moves(*hexworld_moves(link))
 
 
 def _missing(source: str) -> StoreError | NotationError:

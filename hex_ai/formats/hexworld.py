@@ -6,10 +6,11 @@ grammar is that of the site's own reader, except that what it ignores is refused
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import (
+    ENDING,
     Move,
     PlayedGame,
     Word,
@@ -98,11 +99,21 @@ def write_hexworld(
       winner: `RED`, `BLUE`, or None where not known.
       end: how the game ended. A link can hold a resignation or forfeit, and nothing else.
     """
-    tokens = [_token(move, board_size) for move in moves_of(moves)]
-    if winner is not None and end in ("resign", "forfeit"):
-        tokens.append(_token(Move(-winner, Word(end)), board_size))
+    all_moves = moves_of(moves)
+    if winner is not None and end in ENDING:
+        all_moves.append(Move(-winner, Word(end)))
+    return hexworld_link(board_size, all_moves)
+
+
+def hexworld_link(board_size: int, moves: Iterable[Move]) -> str:
+    """The link of moves whose colours follow from their order; `hexworld_moves` reads it back.
+
+    Args:
+      board_size: N.
+      moves: of a file; all of them are shown.
+    """
     # c1 makes the site draw the stones red and blue.
-    return f"{ADDRESS}#{board_size}c1," + "".join(tokens)
+    return f"{ADDRESS}#{board_size}c1," + "".join(_token(move, board_size) for move in moves)
 
 
 def _token(move: Move, size: int) -> str:

@@ -4,8 +4,7 @@ Source: red-bean.com/sgf/hex.html. Black is Red here, White is Blue. docs/format
 read and written, and how the dialects differ.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -13,7 +12,6 @@ from hex_ai import __version__
 from hex_ai.errors import NotationError
 from hex_ai.formats.moves import (
     STOPPED,
-    SWAPS,
     Move,
     PlayedGame,
     SetUp,
@@ -23,29 +21,24 @@ from hex_ai.formats.moves import (
     moves_of,
     played_game,
     position_after,
-    short,
-    square_size,
 )
 from hex_ai.formats.sgf_collection import FoundGame, find_games
-from hex_ai.formats.sgf_text import Node, Property, Source, escaped, one_line, plain_text
-from hex_ai.game.notation import cell_index, cell_name
-from hex_ai.game.records import BLUE, RED
+from hex_ai.formats.sgf_nodes import (
+    COLOURS,
+    HEX,
+    SIGNS,
+    STONES,
+    Dialect,
+    PropertyReader,
+    cell_of,
+    read_head,
+    read_result,
+    result_text,
+)
+from hex_ai.formats.sgf_text import Node, Property, escaped, one_line, plain_text
+from hex_ai.game.notation import cell_name
+from hex_ai.game.records import RED
 
-DEFAULT_SIZE = 11
-HEX = "11"
-
-_SIZE = re.compile(r"([0-9]{1,4})(?::([0-9]{1,4}))?")
-_RESULT = re.compile(r"(b|black|w|white)(?:\+(.*))?")
-_REASONS = {"r": "resign", "t": "time", "f": "forfeit"}
-
-# Programs that write swap-pieces for a swap that moves no stone: HexGui up to 0.9, and the 1.0 that
-# came before that, benzene, and its referee.
-_CHANGES_SEATS = re.compile(r"HexGui:(?:0\.[0-9](?![0-9])|1\.)|benzene|twogtp", re.IGNORECASE)
-
-_COLOURS = {"B": RED, "W": BLUE}
-_PLAYERS = {"b": RED, "black": RED, "w": BLUE, "white": BLUE}
-_STONES = {"AB": RED, "AW": BLUE, "AE": 0}
-_SIGNS = {RED: "B", BLUE: "W"}
 _MARKS = {
     "LB": "labels",
     "MA": "crosses",
@@ -88,10 +81,14 @@ class SgfGame:
         Raises:
           NotationError: it cannot be played: stones set up, passes, moves out of turn.
         """
-        if any(item.cell is not None or item.colour != RED or item.after for item in self.setup):
-            raise NotationError("the game has stones set up by hand, or a turn given away")
+        self.require_no_setup()
         end = self.reason if self.reason in STOPPED else "join"
         return played_game(self.board_size, self.moves, self.winner, end)
+
+    def require_no_setup(self) -> None:
+        """Raises `NotationError` where stones are set up, or a turn is given."""
+        if any(item.cell is not None or item.colour != RED or item.after for item in self.setup):
+            raise NotationError("the game has stones set up by hand, or a turn given away")
 
     def position(self, count: int | None = None) -> tuple[Stones, int]:
         """The board int8 `[N, N]` after `count` moves, and who moves next (see `position_after`).
@@ -118,125 +115,65 @@ def read_sgf(text: str | bytes) -> list[SgfGame]:
 def sgf_game(found: FoundGame) -> SgfGame:
     """Reads one game of a file. Raises `NotationError`, as `read_sgf` does, for this one alone."""
     game = found.read()
-    source, line = game.source, game.line
-    root = {item.name: item for item in reversed(line[0])}
-    _require_hex(source, root.get("GM"))
-    size = _size(source, root.get("SZ"))
-    dialect = _dialect(root, line)
-    # Little Golem writes names as they are.
-    text = one_line if dialect.is_golem else plain_text
-    info = {name: text(item.values[0]).strip() for name, item in root.items()}
-    reader = _LineReader(source, size, dialect)
+    line = game.tree.main_line()
+    head = read_head(game, line)
+    reader = _LineReader(PropertyReader(game.source, head))
     for node in line:
         reader.take_node(node)
-    winner, reason = _result(info.get("RE", ""))
-    moves, seats_changed = _with_swaps(reader.moves, reader.setup, reader.swaps, dialect)
+    winner, reason = read_result(head.result)
+    moves, seats_changed = _with_swaps(reader.moves, reader.setup, reader.swaps, head.dialect)
     if winner is not None and seats_changed:
         winner = -winner
     return SgfGame(
-        size,
+        head.board_size,
         moves,
         tuple(reader.setup),
         winner,
         reason,
-        info.get("PB", ""),
-        info.get("PW", ""),
+        head.red_name,
+        head.blue_name,
         tuple(reader.steps),
         game.note,
     )
 
 
 def _with_swaps(
-    moves: Sequence[Move], setup: Sequence[SetUp], swaps: dict[int, str], dialect: "_Dialect"
+    moves: Sequence[Move], setup: Sequence[SetUp], swaps: dict[int, str], dialect: Dialect
 ) -> tuple[tuple[Move, ...], bool]:
     """The moves with the swaps as they were meant, and whether one changed seats by another word.
-
-    Whose turn comes next shows it: after swap-sides the colour that swapped moves on.
 
     Args:
       moves: and `setup`, of the file.
       swaps: places of swaps among the moves, and their words.
-      dialect: what a word means where nothing follows it.
+      dialect: of the file.
     """
     meant, seats_changed = list(moves), False
     for place, word in swaps.items():
         given = [item.colour for item in setup if item.cell is None and item.after == place + 1]
-        turns = [*given[-1:], *(move.colour for move in moves[place + 1 : place + 2])]
-        what = dialect.words[word]
-        if turns and word != Word.SWAP_SIDES:
-            same = turns[0] == moves[place].colour
-            what = Word.SWAP_SIDES if same else Word.SWAP_PIECES
-        meant[place] = Move(moves[place].colour, what)
+        turns = [*given[:1], *(move.colour for move in moves[place + 1 : place + 2])]
+        colour = moves[place].colour
+        what = dialect.swap_meant(word, colour, turns[0] if turns else None)
+        meant[place] = Move(colour, what)
         seats_changed |= what is Word.SWAP_SIDES and word != Word.SWAP_SIDES
     return tuple(meant), seats_changed
-
-
-def _require_hex(source: Source, game: Property | None) -> None:
-    if game is not None and plain_text(game.values[0]).strip() != HEX:
-        place = source.place_name(game.places[0])
-        raise NotationError(
-            f"{place}: GM[{short(game.values[0])[1:-1]}] is not Hex, want GM[{HEX}]"
-        )
-
-
-def _size(source: Source, item: Property | None) -> int:
-    if item is None:
-        return DEFAULT_SIZE
-    try:
-        match = _SIZE.fullmatch(item.values[0].strip())
-        if match is None:
-            raise NotationError(f"{short(item.values[0])} is not a board size")
-        return square_size(*match.groups())
-    except NotationError as error:
-        raise NotationError(f"{source.place_name(item.places[0])}: {error}") from error
-
-
-def _result(value: str) -> tuple[int | None, str]:
-    match = _RESULT.fullmatch(value.lower())
-    if match is None:
-        return None, ""
-    reason = (match[2] or "").strip()
-    return _PLAYERS[match[1]], _REASONS.get(reason, reason)
-
-
-@dataclass(frozen=True)
-class _Dialect:
-    """Who `B` is among the moves, and what words mean where nothing that follows shows it."""
-
-    colours: dict[str, int]
-    words: dict[str, Word]
-    is_golem: bool = False
-
-
-def _dialect(root: dict[str, Property], line: list[Node]) -> _Dialect:
-    """Little Golem names no game and lets White move first; its header calls the first mover B."""
-    words = {str(word): word for word in Word} | {"swap": Word.SWAP_SIDES}
-    first = next((item.name for node in line for item in node if item.name in _COLOURS), "W")
-    if first == "W" and not root.keys() & {"AP", "GM", "PL", *_STONES}:
-        golem = words | {"swap": Word.SWAP_PIECES}
-        return _Dialect({"W": RED, "B": BLUE}, golem, is_golem=True)
-    program = " ".join(root[name].values[0] for name in ("AP", "US") if name in root)
-    if _CHANGES_SEATS.search(program):
-        words[Word.SWAP_PIECES] = Word.SWAP_SIDES
-    return _Dialect(_COLOURS, words)
 
 
 class _LineReader:
     """Collects moves and set-up from the nodes of a line, in their order.
 
     Attributes:
-      moves: as they are written; a swap is swap-pieces, whatever its word.
+      moves: as they are written; a swap is what its word means by itself.
       setup: stones and turns.
       swaps: the places of swaps among the moves, and their words.
       steps: the boards that can be looked at.
     """
 
-    def __init__(self, source: Source, size: int, dialect: _Dialect) -> None:
+    def __init__(self, reader: PropertyReader) -> None:
         self.moves: list[Move] = []
         self.setup: list[SetUp] = []
         self.swaps: dict[int, str] = {}
         self.steps = [Step(0)]
-        self._source, self._size, self._dialect = source, size, dialect
+        self._reader = reader
 
     def take_node(self, node: Node) -> None:
         """Reads a node. One that sets up stones before the first move belongs to the start."""
@@ -248,58 +185,25 @@ class _LineReader:
         stones_set = any(item.cell is not None for item in self.setup[setup:])
         if moves and moves == len(self.moves) and stones_set:
             self.steps.append(Step(moves, setup))
-        marks = [_mark_line(item, self._size) for item in node if item.name in _MARKS]
+        marks = [
+            _mark_line(item, self._reader.head.board_size) for item in node if item.name in _MARKS
+        ]
         last = self.steps[-1]
         self.steps[-1] = Step(last.moves, len(self.setup), (*last.marks, *marks))
 
     def _take(self, item: Property) -> None:
         """Reads a property; those that are no move or set-up are ignored."""
-        if item.name in _COLOURS:
-            self._require_one_value(item)
-            self.moves.append(Move(self._dialect.colours[item.name], self._what(item)))
-        elif item.name in _STONES:
-            self.setup += self._stones(item)
+        count = len(self.moves)
+        if item.name in COLOURS:
+            move, swap = self._reader.move(item)
+            self.moves.append(move)
+            if swap:
+                self.swaps[count] = swap
+        elif item.name in STONES:
+            colour = STONES[item.name]
+            self.setup += [SetUp(count, cell, colour) for cell in self._reader.stones(item)]
         elif item.name == "PL":
-            self._require_one_value(item)
-            self.setup.append(SetUp(len(self.moves), None, self._turn(item)))
-
-    def _require_one_value(self, item: Property) -> None:
-        if len(item.values) > 1:
-            raise self._error(item, 1, f"{item.name} has {len(item.values)} values, want one")
-
-    def _what(self, item: Property) -> int | Word:
-        name = plain_text(item.values[0]).strip().lower()
-        word = self._dialect.words.get(name)
-        if name == "swap" or word in SWAPS:
-            self.swaps[len(self.moves)] = name
-        return self._cell(item, 0) if word is None else word
-
-    def _stones(self, item: Property) -> Iterator[SetUp]:
-        for k in range(len(item.values)):
-            yield SetUp(len(self.moves), self._cell(item, k), _STONES[item.name])
-
-    def _turn(self, item: Property) -> int:
-        player = item.values[0].strip().lower()
-        if player not in _PLAYERS:
-            raise self._error(item, 0, f"PL is {short(player)}, want B or W")
-        return _PLAYERS[player]
-
-    def _cell(self, item: Property, k: int) -> int:
-        try:
-            return _cell_of(item.values[k], self._size)
-        except NotationError as error:
-            raise self._error(item, k, str(error)) from error
-
-    def _error(self, item: Property, k: int, trouble: str) -> NotationError:
-        return NotationError(f"{self._source.place_name(item.places[k])}: {trouble}")
-
-
-def _cell_of(value: str, size: int) -> int:
-    """A cell by its name, or by two letters as in Go. Raises `NotationError`."""
-    name = value.strip()
-    if len(name) == 2 and name.isascii() and name.isalpha():
-        name = f"{name[0]}{ord(name[1].lower()) - ord('a') + 1}"
-    return cell_index(name, size)
+            self.setup.append(SetUp(count, None, self._reader.turn(item)))
 
 
 def _mark_line(item: Property, size: int) -> str:
@@ -308,7 +212,7 @@ def _mark_line(item: Property, size: int) -> str:
     for value in item.values:
         place, colon, label = plain_text(value).partition(":")
         with suppress(NotationError):
-            place = cell_name(_cell_of(place, size), size)
+            place = cell_name(cell_of(place, size), size)
         parts.append(f"{place} {label}" if colon else place)
     return f"{_MARKS[item.name]}: {', '.join(parts)}"
 
@@ -330,16 +234,21 @@ def write_sgf(
       end: how the game ended; written with a winner only.
       red_name: and `blue_name`, of the players, written where given; white space becomes spaces.
     """
-    reason = "" if end == "join" else end.capitalize()
-    result = "" if winner is None else f"{_SIGNS[winner]}+{reason}"
-    info = {"PB": red_name, "PW": blue_name, "RE": result}
-    head = f"FF[4]CA[UTF-8]AP[hex_ai:{__version__}]GM[{HEX}]SZ[{board_size}]"
-    head += "".join(f"{name}[{escaped(value)}]" for name, value in info.items() if value)
-    body = "".join(
-        f";{_SIGNS[move.colour]}[{_said(move.what, board_size)}]" for move in moves_of(moves)
-    )
+    head = root_text(board_size, red_name, blue_name, result_text(winner, end))
+    body = "".join(f";{move_text(move, board_size)}" for move in moves_of(moves))
     return f"(;{head}{body})"
 
 
-def _said(what: int | Word, size: int) -> str:
-    return str(what) if isinstance(what, Word) else cell_name(what, size)
+def root_text(board_size: int, red_name: str, blue_name: str, result: str) -> str:
+    """The properties of a root; names and result are left out where they are empty."""
+    info = {"PB": red_name, "PW": blue_name, "RE": result}
+    head = f"FF[4]CA[UTF-8]AP[hex_ai:{__version__}]GM[{HEX}]SZ[{board_size}]"
+    return head + "".join(
+        f"{name}[{escaped(one_line(value))}]" for name, value in info.items() if value
+    )
+
+
+def move_text(move: Move, size: int) -> str:
+    """The property of a move."""
+    what = str(move.what) if isinstance(move.what, Word) else cell_name(move.what, size)
+    return f"{SIGNS[move.colour]}[{what}]"

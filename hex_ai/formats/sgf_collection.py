@@ -21,10 +21,10 @@ from hex_ai.formats.charsets import (
     wide_text,
 )
 from hex_ai.formats.moves import short
-from hex_ai.formats.sgf_text import Node, Source, read_main_line, value_pattern
+from hex_ai.formats.sgf_text import ROOT_START, Node, Source, TextTree, read_tree, value_pattern
 
 _START = re.compile(r"\(\s*+;")
-_ROOT = re.compile(r"\(\s*+;\s*+(?:FF|GM|SZ|CA|AP|ST)\s*+\[[^\]\\]*+\]")
+_ROOT = re.compile(rf"{ROOT_START}\[[^\]\\]*+\]")
 # White space, marks of byte order, an end-of-file sign, and lines without any sign of SGF.
 _SKIPPED = re.compile(r"(?:\n[^\[\]();\n]*+(?=\n)|\s|\ufeff|\xef\xbb\xbf|\x1a)*+")
 _SIMPLE = re.compile(
@@ -41,12 +41,14 @@ class ReadGame:
 
     Attributes:
       source: its text, and its place in the file.
-      line: the main line, root first.
+      tree: its nodes.
+      escapes: whether a backslash takes its meaning from the next character.
       note: how it was read where the file did not say how; else empty.
     """
 
     source: Source
-    line: list[Node]
+    tree: TextTree
+    escapes: bool
     note: str
 
 
@@ -84,12 +86,12 @@ class FoundGame:
                 continue
             source = Source(text, self.line, self.column)
             try:
-                line = read_main_line(source, escapes=reading.escapes)
+                tree = read_tree(source, escapes=reading.escapes)
             except NotationError as error:
                 trouble = trouble or error
                 continue
-            if not reading.named or reading.charset in _charsets_of(line[0]):
-                return ReadGame(source, line, reading.note), length
+            if not reading.named or reading.charset in _charsets_of(tree.nodes[0]):
+                return ReadGame(source, tree, reading.escapes, reading.note), length
         raise trouble or NotationError(f"{short(self.text[:41])} is no text")
 
 

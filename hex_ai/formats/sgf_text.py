@@ -1,4 +1,4 @@
-"""SGF as text, of any game: properties, nodes and the main line of one tree.
+"""SGF as text, of any game: properties, nodes and the tree that they make.
 
 Source: the description of FF[4], red-bean.com/sgf/sgf4.html. A tree is a sequence of nodes and then
 perhaps trees that go on from there; the first of them is the main line.
@@ -26,6 +26,9 @@ _ESCAPED = re.compile(r"\\(\r\n|\n\r|.)", re.DOTALL)
 # The end of a value that has run over the end of the one before: it breaks off in a property.
 _SWALLOWED = re.compile(r"(?<![A-Za-z])([A-Z]{1,2})\s*+\[[^\[\]]*+\Z")
 
+# Nothing but a root begins like this, up to the bracket.
+ROOT_START = r"\(\s*+;\s*+(?:FF|GM|SZ|CA|AP|ST)\s*+"
+
 # What may follow what.
 _FOLLOWS = {
     "(": {";"},
@@ -47,6 +50,30 @@ class Property:
 
 
 Node = list[Property]
+
+
+@dataclass(frozen=True)
+class TextTree:
+    """The nodes of a tree, each after the one that it follows, and first variations first.
+
+    Attributes:
+      nodes: the root is the first.
+      parents: of each node, the place of the one that it follows; -1 for the root.
+    """
+
+    nodes: list[Node]
+    parents: list[int]
+
+    def add(self, parent: int) -> int:
+        """Adds an empty node and says where it stands."""
+        self.nodes.append([])
+        self.parents.append(parent)
+        return len(self.nodes) - 1
+
+    def main_line(self) -> list[Node]:
+        """The first of all variations: the nodes up to the first that goes back to a fork."""
+        back = (place for place, parent in enumerate(self.parents) if parent != place - 1)
+        return self.nodes[: next(back, None)]
 
 
 class _Token(NamedTuple):
@@ -103,30 +130,36 @@ def _token_pattern(escapes: bool) -> re.Pattern[str]:
     )
 
 
-def read_main_line(source: Source, *, escapes: bool = True) -> list[Node]:
-    """The main line of a tree, root first.
+def read_tree(source: Source, *, escapes: bool = True) -> TextTree:
+    """All nodes of a tree. On its main line no value may have swallowed another property.
 
     Reads in one pass and without recursion, so long and deep files are no problem.
 
     Raises:
       NotationError: a text that is not one tree; the message names line and column.
     """
-    line: list[Node] = []
-    depth, last, main = 0, ")", True
+    tree = TextTree([], [])
+    # The nodes that the trees not closed yet go on from, and the node that a next one would follow.
+    forks, node = list[int](), -1
+    last, main = ")", True
     for token in _tokens(source, escapes):
         kind = token.kind
-        _require_follows(source, token, last, depth)
-        if main:
-            _take(source, line, token)
-        # The first tree to close ends the main line, whichever it is.
-        main = main and kind != ")"
-        depth += (kind == "(") - (kind == ")")
+        _require_follows(source, token, last, len(forks))
+        if kind == "(":
+            forks.append(node)
+        elif kind == ")":
+            # The first tree to close ends the main line, whichever it is.
+            node, main = forks.pop(), False
+        elif kind == ";":
+            node = tree.add(node)
+        else:
+            _take(source, tree.nodes[-1], token, main)
         last = kind
-    if depth:
+    if forks:
         raise NotationError(
             f"{source.place_name(len(source.text.rstrip()))}: the text ends inside a game"
         )
-    return line
+    return tree
 
 
 def _require_follows(source: Source, token: _Token, last: str, depth: int) -> None:
@@ -137,25 +170,25 @@ def _require_follows(source: Source, token: _Token, last: str, depth: int) -> No
         raise NotationError(f"{source.place_name(token.place)}: got {got}, want {names}")
 
 
-def _take(source: Source, line: list[Node], token: _Token) -> None:
-    """Adds a token to a line of nodes."""
-    if token.kind == ";":
-        line.append([])
-    elif token.kind == "name":
-        line[-1].append(Property(token.text, [], []))
-    elif token.kind == "value":
-        _require_whole(source, line[-1][-1].name, token)
-        line[-1][-1].values.append(token.text)
-        line[-1][-1].places.append(token.place)
+def _take(source: Source, node: Node, token: _Token, main: bool) -> None:
+    """Adds a name or a value to a node."""
+    if token.kind == "name":
+        node.append(Property(token.text, [], []))
+        return
+    node[-1].values.append(token.text)
+    node[-1].places.append(token.place)
+    if main:
+        require_whole(source, node[-1])
 
 
-def _require_whole(source: Source, name: str, token: _Token) -> None:
-    swallowed = _SWALLOWED.search(token.text) if "[" in token.text else None
+def require_whole(source: Source, item: Property, k: int = -1) -> None:
+    """Refuses a property whose value k has swallowed another one. Raises `NotationError`."""
+    swallowed = _SWALLOWED.search(item.values[k]) if "[" in item.values[k] else None
     if swallowed:
-        place = source.place_name(token.place)
+        place = source.place_name(item.places[k])
         what = f"{swallowed[1]}["
         raise NotationError(
-            f"{place}: the value of {name} runs on into {what!r}: is a ']' missing?"
+            f"{place}: the value of {item.name} runs on into {what!r}: is a ']' missing?"
         )
 
 
@@ -176,10 +209,14 @@ def _tokens(source: Source, escapes: bool) -> Iterator[_Token]:
         place = space.end() if space else match.end()
 
 
+def unescaped(value: str) -> str:
+    """A value without its escapes; a line break that is escaped is none."""
+    return _ESCAPED.sub(lambda match: "" if match[1][0] in "\r\n" else match[1], value)
+
+
 def plain_text(value: str) -> str:
     """A value as one line of text: escapes undone, white space replaced by spaces."""
-    value = _ESCAPED.sub(lambda match: "" if match[1][0] in "\r\n" else match[1], value)
-    return one_line(value)
+    return one_line(unescaped(value))
 
 
 def one_line(value: str) -> str:
@@ -187,6 +224,23 @@ def one_line(value: str) -> str:
     return re.sub(r"\s", " ", value)
 
 
+def many_lines(value: str) -> str:
+    """A value with its line breaks as `\\n`, and tabs as spaces; backslashes as they are."""
+    return re.sub(r"[\t\v\f]", " ", re.sub(r"\r\n|\n\r|\r", "\n", value))
+
+
 def escaped(text: str) -> str:
-    """A text of one line as it stands in a file; `plain_text` reads it back."""
-    return re.sub(r"([\\\]])", r"\\\1", one_line(text))
+    """A text as it stands in a file, with its line breaks; `unescaped` reads it back."""
+    return well_escaped(re.sub(r"([\\\]])", r"\\\1", text))
+
+
+def well_escaped(value: str) -> str:
+    """A value with those escapes added that keep it one value wherever it stands; else as it is."""
+    value = re.sub(r"(\\.)|([\\\]])", lambda m: m[1] or f"\\{m[2]}", value, flags=re.DOTALL)
+    # What looks like another game, or as if it ran on into a property.
+    value = re.sub(rf"{ROOT_START}(?=\[)", lambda match: f"{match[0]}\\", value)
+    swallowed = _SWALLOWED.search(value)
+    if swallowed is None:
+        return value
+    bracket = value.index("[", swallowed.start())
+    return f"{value[:bracket]}\\{value[bracket:]}"

@@ -12,11 +12,15 @@ DRAFT_PATTERN = ".hex_ai-*.tmp"
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends without an error.
 
     The content is on the disk before its name is: even a power cut leaves the old file or the whole
     new one. Of a symbolic link, the target is replaced.
+
+    Args:
+      path: where to.
+      durable: false does not wait for the disk, for what a power cut may take.
 
     Raises:
       OSError: the file cannot be written; nothing of it is left.
@@ -27,11 +31,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with open(draft, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def append_whole(path: Path, data: bytes) -> None:

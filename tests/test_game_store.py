@@ -21,11 +21,12 @@ from hex_ai.errors import HexAIError, RecordError, StoreError
 from hex_ai.game.records import NO_CELL, SWAP, GameRecord
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.store import folder_lock
 from hex_ai.store import run_folder as game_store
+from hex_ai.store.folder_lock import lock_folder
 from hex_ai.store.run_folder import (
     GameStore,
     load_games,
-    lock_folder,
     read_games,
     read_run,
     shard_paths,
@@ -255,7 +256,7 @@ def test_folders_that_cannot_be_written_are_named(
     def read_only(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(game_store, "open", read_only, raising=False)
+    monkeypatch.setattr(folder_lock, "open", read_only, raising=False)
     with pytest.raises(StoreError, match=f"{tmp_path}/.lock: Permission denied"):
         GameStore(tmp_path, RUN)
 

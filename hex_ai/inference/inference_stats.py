@@ -9,6 +9,24 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
+def speeds(stats: dict[str, Any], searches: int, seconds: float) -> dict[str, Any]:
+    """What follows for play that took so many seconds and searched so many positions; None where
+    the whole is 0.
+
+    Args:
+      stats: of the model, from `InferenceStats.summary`.
+    """
+    return {
+        "searched_moves": searches,
+        "seconds": seconds,
+        "moves_per_s": ratio(searches, seconds),
+        "requests_per_s": ratio(stats["requests"], seconds),
+        "evaluations_per_s": ratio(stats["evaluations"], seconds),
+        "network_calls_per_move": ratio(stats["network_calls"], searches),
+        "network_share": ratio(stats["network_seconds"], seconds),
+    }
+
+
 @dataclass
 class InferenceStats:
     """Counts since the start, in rows unless said otherwise.

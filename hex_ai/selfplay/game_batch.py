@@ -21,7 +21,7 @@ from hex_ai.inference.position_collector import Collector
 from hex_ai.inference.runtimes import out_of_memory
 from hex_ai.keyed_random import Stream, gumbel_noise, uniform_noise
 from hex_ai.network.torch_state import undisturbed
-from hex_ai.selfplay.game_log import GameLog, to_device
+from hex_ai.selfplay.game_log import GameLog, to_device, to_host
 from hex_ai.selfplay.openings import (
     random_cells,
     random_plies,
@@ -111,6 +111,16 @@ class GameBatch:
             self.collector.check()
             self._watcher.stepped(self)
             yield games
+
+    @undisturbed()
+    def under_way(self, most: int) -> list[tuple[int, list[int]]]:
+        """Ids and moves so far (board cells and `SWAP`) of some games, by one read."""
+        if not len(self):
+            return []
+        shown = {"ids": self._ids, "plies": self._plies, "moves": self._log.fields["moves"]}
+        found = to_host({name: field[:most] for name, field in shown.items()})
+        rows = zip(*(found[name].tolist() for name in shown), strict=True)
+        return [(game_id, moves[:plies]) for game_id, plies, moves in rows]
 
     @undisturbed()
     def step(self) -> list[GameRecord]:

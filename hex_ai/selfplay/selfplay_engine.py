@@ -27,7 +27,7 @@ from hex_ai.inference.inference_plan import (
     current_versions,
     resolve_device,
 )
-from hex_ai.inference.inference_stats import ratio
+from hex_ai.inference.inference_stats import ratio, speeds
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.inference.tuning import plan_for_games, remembered_plan
 from hex_ai.network.architecture import architecture_of, config_of, unwrapped
@@ -35,6 +35,7 @@ from hex_ai.network.checkpoint import default_model_path, load_checkpoint, netwo
 from hex_ai.network.torch_state import undisturbed
 from hex_ai.numbers import whole
 from hex_ai.selfplay.memory_use import most_requests
+from hex_ai.selfplay.progress_file import ProgressFile, remove_progress
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.selfplay.shard_writer import ShardWriter
@@ -192,6 +193,10 @@ class SelfPlayEngine:
                     stack.callback(self._write_summary, store, asked)
                 self._take_in_stored_games()
                 writer = stack.enter_context(ShardWriter(store))
+                self.runner.watcher = ProgressFile(
+                    self.output_dir,
+                    lambda: _range(asked) | {"stats": self.get_performance_stats()},
+                )
             stack.callback(self._stop_clock)
             batches = stack.enter_context(closing(self.runner.play(missing, left)))
             for games in batches:
@@ -214,9 +219,9 @@ class SelfPlayEngine:
     def _write_summary(self, store: GameStore, asked: range) -> None:
         """Says in the folder what its games came to, once they are all there."""
         if store.is_complete(asked):
-            ids = {"first_game": asked.start, "num_games": asked.stop - asked.start}
+            remove_progress(store.folder)
             figures = {"games": self.summary.to_json(), "performance": self.get_performance_stats()}
-            write_json(store.folder / "summary.json", ids | figures)
+            write_json(store.folder / "summary.json", _range(asked) | figures)
 
     def _require_memory(self, games: int) -> None:
         """Raises `SettingError` where so many games want more memory than there is."""
@@ -272,22 +277,15 @@ class SelfPlayEngine:
     def get_performance_stats(self) -> dict[str, Any]:
         """Counts and rates since games were last asked for; see docs/bench.md for each."""
         stats = self.inference.get_performance_stats()
-        searches = self.runner.searches
         seconds = (self._ended or time.monotonic()) - self._started
+        stats |= speeds(stats, self.runner.searches, seconds)
         return stats | {
             "games": self._games,
             "finished_games": self._finished,
             "games_to_play": self._to_play,
             "moves": self._moves,
-            "searched_moves": searches,
-            "seconds": seconds,
             "mean_game_length": ratio(self._moves, self._games),
             "games_per_s": ratio(self._games, seconds),
-            "moves_per_s": ratio(searches, seconds),
-            "requests_per_s": ratio(stats["requests"], seconds),
-            "evaluations_per_s": ratio(stats["evaluations"], seconds),
-            "network_calls_per_move": ratio(stats["network_calls"], searches),
-            "network_share": ratio(stats["network_seconds"], seconds),
             "device_utilization": device_utilization(self.runner.device),
         }
 
@@ -354,6 +352,10 @@ def device_utilization(device: torch.device) -> float | None:
         return torch.cuda.utilization(device) / 100
     except (pynvml.NVMLError, RuntimeError):
         return None
+
+
+def _range(ids: range) -> dict[str, int]:
+    return {"first_game": ids.start, "num_games": ids.stop - ids.start}
 
 
 def _settings(fields: dict[str, Any]) -> SelfPlaySettings:

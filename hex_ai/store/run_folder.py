@@ -4,14 +4,13 @@ A shard appears under its name only when it is whole and on the disk, so whateve
 process, the games of the shards are exactly those that were stored.
 """
 
-import fcntl
 import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
 from hex_ai.errors import RecordError, StoreError
 from hex_ai.game.records import SCHEMA_VERSION, GameRecord, Games
+from hex_ai.store.folder_lock import lock_folder
 from hex_ai.store.output_files import errors_named, write_json
 from hex_ai.store.schema import from_table, games_of, require_schema, to_table
 
@@ -31,7 +31,11 @@ _RUN_PARTS = ("network", "settings", "plan")
 # Settings that the readers of games go by.
 _KINDS: dict[str, Any] = {"board_size": int, "stop": list, "resign_threshold": (int, float)}
 
-_SHARD = re.compile(r"games-[0-9]{6,}\.parquet")
+# No document that the package writes is as long.
+_MOST_BYTES = 2**26
+
+# The names of shards.
+SHARD = re.compile(r"games-[0-9]{6,}\.parquet")
 
 
 class GameStore:
@@ -137,7 +141,7 @@ def load_games(folder: str | os.PathLike[str]) -> Games:
       StoreError: no run there, or a shard that cannot be read; RecordError: games of several
         board sizes, or a game that is there twice.
     """
-    tables = {path: _read(path) for path in _some_shards(Path(folder))}
+    tables = {path: read_table(path) for path in _some_shards(Path(folder))}
     _require_once((path, table["game_id"].to_pylist()) for path, table in tables.items())
     return from_table(pa.concat_tables(tables.values()).sort_by("game_id"))
 
@@ -163,7 +167,7 @@ def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
 
 def read_shard(path: Path) -> list[GameRecord]:
     """The records of one shard, in stored order. Raises `StoreError` if it cannot be read."""
-    table = _read(path)
+    table = read_table(path)
     with errors_named(path), _way_out_told(path):
         return list(games_of(from_table(table), table["network"].to_pylist()))
 
@@ -176,7 +180,7 @@ def shard_sizes(folder: Path) -> dict[Path, int]:
     """
     sizes = {}
     for path in _some_shards(folder):
-        found = sorted(set(_read(path, ["board_size"])["board_size"].to_pylist()))
+        found = sorted(set(read_table(path, ["board_size"])["board_size"].to_pylist()))
         if len(found) != 1:
             raise StoreError(f"{path}: want games of one board size, got {found or 'no games'}")
         sizes[path] = int(found[0])
@@ -198,7 +202,7 @@ def shard_paths(folder: Path) -> list[Path]:
         return []
     require_folder(folder)
     with errors_named(folder):
-        paths = [path for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+        paths = [path for path in folder.iterdir() if SHARD.fullmatch(path.name)]
     return sorted(paths, key=_shard_number)
 
 
@@ -239,7 +243,7 @@ def read_document(path: Path, kind: str, version: int, what: str) -> dict[str, A
     """
     if not path.exists():
         return None
-    data = _read_json(path)
+    data = read_json(path)
     if not isinstance(data, dict) or data.get("format") != kind:
         raise StoreError(f"{path}: not the description of {what}")
     if data.get("version") != version:
@@ -252,29 +256,12 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     path = folder / "summary.json"
     if not path.exists():
         return None
-    summary = _read_json(path)
+    summary = read_json(path)
     try:
         range(summary["first_game"], summary["num_games"])
     except (TypeError, KeyError) as error:
         raise StoreError(f"{path}: not the summary of a run") from error
     return cast(dict[str, Any], summary)
-
-
-def lock_folder(folder: Path) -> BinaryIO:
-    """The folder's lock, which the system takes back when the process ends, however it ends.
-
-    Raises:
-      StoreError: another process holds it, or the folder cannot be written.
-    """
-    path = folder / ".lock"
-    with errors_named(path), ExitStack() as unless_locked:
-        file = unless_locked.enter_context(open(path, "ab"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(f"{folder}: another process is writing here") from error
-        unless_locked.pop_all()
-    return file
 
 
 def require_folder(folder: Path) -> None:
@@ -293,8 +280,13 @@ def _some_shards(folder: Path) -> list[Path]:
     return paths
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a file of JSON says. Raises `StoreError` if it cannot be read."""
     with errors_named(path):
+        if not path.is_file():
+            raise StoreError(f"{path}: not a file")
+        if path.stat().st_size > _MOST_BYTES:
+            raise StoreError(f"{path}: longer than any document of a run")
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
@@ -312,7 +304,17 @@ def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -
                 raise StoreError(f"{folder}: {name} is {before!r} in this run, not {now!r}")
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+def count_games(path: Path) -> int:
+    """How many games a shard says it holds. Raises `StoreError` if it cannot be read."""
+    with errors_named(path):
+        with _way_out_told(path):
+            file = pq.ParquetFile(path)
+        require_schema(file.schema_arrow)
+        return int(file.metadata.num_rows)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """The rows of a shard; None: with all columns. Raises `StoreError` if it cannot be read."""
     with errors_named(path):
         with _way_out_told(path):
             file = pq.ParquetFile(path, page_checksum_verification=True)
@@ -344,7 +346,9 @@ def _way_out(folder: Path) -> str:
 
 def _shard_of_each(paths: Sequence[Path]) -> dict[int, Path]:
     """The shard of each game in these shards, by id."""
-    return _require_once((path, _read(path, ["game_id"])["game_id"].to_pylist()) for path in paths)
+    return _require_once(
+        (path, read_table(path, ["game_id"])["game_id"].to_pylist()) for path in paths
+    )
 
 
 def _require_once(shards: Iterable[tuple[Path, list[int]]]) -> dict[int, Path]:

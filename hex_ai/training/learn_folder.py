@@ -24,11 +24,11 @@ from hex_ai.atomic_files import DRAFT_PATTERN, atomic_file
 from hex_ai.errors import StoreError
 from hex_ai.game.records import SCHEMA_VERSION, GameRecord
 from hex_ai.interrupts import interrupts_held
+from hex_ai.store.folder_lock import lock_folder
 from hex_ai.store.output_files import write_json
 from hex_ai.store.run_folder import (
     RUN_FORMAT,
     RUN_VERSION,
-    lock_folder,
     read_document,
     read_shard,
     shard_paths,

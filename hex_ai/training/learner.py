@@ -25,9 +25,11 @@ from hex_ai.inference.inference_plan import (
     prompt_runtime,
     resolve_device,
 )
+from hex_ai.inference.inference_stats import speeds
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
 from hex_ai.numbers import whole
+from hex_ai.selfplay.progress_file import ProgressFile, remove_progress
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
 from hex_ai.training.divergence import diverged, require_finite
@@ -151,6 +153,7 @@ class Learner:
             ends = length.done(self.progress.games, self.progress.seconds + length_of_round / 2)
             if done >= 1 or (length.games is None and ends >= 1):
                 self._keep_checkpoint()  # so that a ladder has it as its last rung
+                remove_progress(self.folder.path)
                 return
             started = time.monotonic()
             yield self._round(done, started)
@@ -223,9 +226,18 @@ class Learner:
             device=model.device,
             network=digest,
         )
-        first = self.progress.games
+        first, started = self.progress.games, time.monotonic()
         ids = range(first, first + self.settings.games_per_round)
-        games = [game for some in runner.play(ids) for game in some]
+        games: list[GameRecord] = []
+
+        def stats() -> dict[str, object]:
+            found = model.get_performance_stats()
+            found |= speeds(found, runner.searches, time.monotonic() - started)
+            return {"stats": found | {"finished_games": len(games), "games_to_play": len(ids)}}
+
+        runner.watcher = ProgressFile(self.folder.path, stats)
+        for some in runner.play(ids):
+            games += some
         return sorted(games, key=lambda game: game.game_id), model.stats.evaluations
 
     def _count(self, size: int, games: int, samples: int, evaluations: int, seconds: float) -> None:

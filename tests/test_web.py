@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from hex_ai.web.analyst import AT_ONCE, Analyst
 from hex_ai.web.app import build_app
 from hex_ai.web.asked import MAX_EVALUATIONS, MAX_POSITIONS, Budget, board_of
 from hex_ai.web.guard import HEADERS, MAX_BODY
+from hex_ai.web.runs import Runs
 from hex_ai.web.slots import BusyError, Slots
 
 LOCAL = "http://127.0.0.1:8777"
@@ -31,8 +33,8 @@ def analyst() -> Iterator[Analyst]:
 
 
 @pytest.fixture
-def client(analyst: Analyst) -> TestClient:
-    return TestClient(build_app(analyst), base_url=LOCAL)
+def client(analyst: Analyst, tmp_path: Path) -> TestClient:
+    return TestClient(build_app(analyst, Runs(tmp_path)), base_url=LOCAL)
 
 
 def position(size: int, stones: str = "", turn: str = "red", **more: Any) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def test_only_this_machine_may_ask_and_no_other_page(client: TestClient) -> None
 
 
 def test_beyond_this_machine_the_address_holds_a_token(analyst: Analyst) -> None:
-    client = TestClient(build_app(analyst, "secret"), base_url="http://box:8777")
+    client = TestClient(build_app(analyst, token="secret"), base_url="http://box:8777")
     assert client.get("/health").status_code == 403
     assert client.get("/?token=wrong").status_code == 403
     assert client.get("/health", headers={"cookie": "hex-ai=wrong"}).status_code == 403

@@ -31,6 +31,8 @@ from hex_ai.web.asked import (
 )
 from hex_ai.web.guard import Guard
 from hex_ai.web.openapi import DESCRIPTION
+from hex_ai.web.run_pages import RunPages
+from hex_ai.web.runs import Runs
 from hex_ai.web.slots import BusyError
 from hex_ai.web.trees import read_any, tree_json, tree_of_json, write_any
 
@@ -40,14 +42,15 @@ STATIC = Path(__file__).parent / "static"
 RETRY_AFTER = 5
 
 
-def build_app(analyst: Analyst, token: str = "") -> Starlette:
+def build_app(analyst: Analyst, runs: Runs | None = None, token: str = "") -> Starlette:
     """The page over an engine.
 
     Args:
       analyst: thinks.
+      runs: to watch, if there are to be any.
       token: see `Guard`.
     """
-    pages = _Pages(analyst)
+    pages = _Pages(analyst, runs is not None)
     routes = [
         Route("/health", _health),
         Route("/openapi.json", _description),
@@ -56,6 +59,7 @@ def build_app(analyst: Analyst, token: str = "") -> Starlette:
         Route("/api/sweep", pages.sweep, methods=["POST"]),
         Route("/api/read", pages.read, methods=["POST"]),
         Route("/api/write", pages.write, methods=["POST"]),
+        *(RunPages(runs).routes() if runs is not None else ()),
         Mount("/", _Static(directory=STATIC, html=True)),
     ]
     return Starlette(
@@ -98,8 +102,8 @@ async def _as_text(events: AsyncIterator[Event]) -> AsyncIterator[str]:
 class _Pages:
     """Answers about games."""
 
-    def __init__(self, analyst: Analyst) -> None:
-        self._analyst = analyst
+    def __init__(self, analyst: Analyst, has_runs: bool) -> None:
+        self._analyst, self._has_runs = analyst, has_runs
 
     async def engine(self, _: Request) -> Response:
         return _answer(
@@ -110,6 +114,7 @@ class _Pages:
                 "max_size": MAX_SIZE,
                 "max_seconds": MAX_SECONDS,
                 "max_evaluations": MAX_EVALUATIONS,
+                "runs": self._has_runs,
             }
         )
 

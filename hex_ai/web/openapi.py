@@ -97,6 +97,22 @@ _SWEEP = _object(
     positions={**_list(_ref("Position")), "minItems": 1, "maxItems": MAX_POSITIONS},
 )
 
+_RUN = _object("name kind state games board_sizes changed trouble")
+_NAMED = _object("name", name=_TEXT)
+_GAMES = _object(
+    "name",
+    name=_TEXT,
+    size=_COUNT,
+    opening={"type": "string", "description": "first cell"},
+    min_length=_COUNT,
+    max_length=_COUNT,
+    winner=_COLOUR,
+    end=_TEXT,
+    upset={**_CHANCE, "description": "the winner's chance fell to this or below"},
+    start=_COUNT,
+    count=_COUNT,
+)
+
 _REFUSALS = {
     "400": "what was asked cannot be read, or makes no sense",
     "403": "asked by another page, or by somebody without the token",
@@ -169,6 +185,38 @@ DESCRIPTION: Schema = {
                 body=_object(
                     "tree format", tree=_ref("Tree"), format={"enum": ["sgf", "trmph", "hexworld"]}
                 ),
+            )
+        },
+        "/api/runs": {"get": _operation("The runs that can be watched", _object("runs"))},
+        "/api/runs/view": {
+            "get": _operation("How a run is going, and its games as a whole", _RUN, query=_NAMED)
+        },
+        "/api/runs/live": {
+            "get": _operation(
+                "The same again and again as it changes: events view, and end",
+                _TEXT,
+                query=_NAMED,
+                kind=_EVENTS,
+            )
+        },
+        "/api/runs/games": {
+            "get": _operation("Games of a run by filters", _object("total games"), query=_GAMES)
+        },
+        "/api/runs/game": {
+            "get": _operation(
+                "A game of a run",
+                _object("tree values candidates", tree=_ref("Tree")),
+                query=_object("name size id", name=_TEXT, size=_COUNT, id=_COUNT),
+            )
+        },
+        "/api/runs/download": {
+            "get": _operation(
+                "All games of a run as a file",
+                _TEXT,
+                query=_object(
+                    "name format", name=_TEXT, format={"enum": ["parquet", "sgf", "trmph"]}
+                ),
+                kind="application/octet-stream",
             )
         },
     },

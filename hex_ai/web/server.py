@@ -15,6 +15,7 @@ from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.numbers import whole
 from hex_ai.web.analyst import Analyst
 from hex_ai.web.app import build_app
+from hex_ai.web.runs import Runs
 
 CACHE_SIZE = 2**16
 
@@ -60,7 +61,7 @@ def serve(
         with Analyst(inference, inference.device, checkpoint.digest) as analyst:
             server = _Server(
                 uvicorn.Config(
-                    build_app(analyst, token),
+                    build_app(analyst, None if runs is None else Runs(runs), token),
                     log_config=None,
                     access_log=False,
                     server_header=False,

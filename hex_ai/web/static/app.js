@@ -8,6 +8,8 @@ import { Game } from "./game.js";
 import { cellIndex, cellName, colourName, colourOf, RED } from "./hex.js";
 import { Play, YOU } from "./play.js";
 import { Review, graph, moveList, moveName } from "./review.js";
+import { Tree } from "./tree.js";
+import { startWatch } from "./watch.js";
 
 const SIZES = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 const BEST = 8;
@@ -139,8 +141,8 @@ function drawReview() {
   by("turn").value = colourName(game.position.turn);
 }
 
-/** @param {string} name */
-function show(name) {
+/** Shows a view; of Watch a run, if one is named. @param {string} name @param {string} [run] */
+function show(name, run = "") {
   view = name;
   for (const button of document.querySelectorAll("nav button")) {
     button.toggleAttribute("aria-current", button.id === `view-${name}`);
@@ -152,19 +154,21 @@ function show(name) {
   by("review").hidden = name !== "review";
   play.active = name === "play";
   if (name !== "play") play.stop();
-  if (name === "watch") analysis.stop();
-  if (name === "watch") watch();
-  else watching?.stop();
-  if (name !== "watch") watching = null;
-  drawAll();
+  watching?.stop();
+  watching = null;
+  if (name === "watch") {
+    analysis.stop();
+    watching = startWatch(by("watch"), { openGame, shown: nameRun });
+    if (run) watching.show(run);
+    nameRun(run);
+  } else {
+    changed();
+  }
   if (name === "play") play.answer();
 }
 
-async function watch(run = "") {
-  const { startWatch } = await import("./watch.js");
-  watching?.stop();
-  watching = startWatch(by("watch"), { openGame });
-  if (run) watching.show(run);
+/** Puts the run that is watched into the address. @param {string} run */
+function nameRun(run) {
   history.replaceState(null, "", run ? `#watch=${encodeURIComponent(run)}` : "#watch");
 }
 
@@ -172,7 +176,6 @@ async function watch(run = "") {
 async function openGame(run, size, id) {
   try {
     const asked = new URLSearchParams({ name: run, size: String(size), id: String(id) });
-    const { Tree } = await import("./tree.js");
     const found = await get(`/api/runs/game?${asked}`);
     show("review");
     game.take(new Tree(found.tree));
@@ -190,7 +193,7 @@ function drawAll() {
 }
 
 function changed() {
-  const fragment = game.tree.fragment(game.at);
+  const fragment = game.tree.nodes.length > 1 ? game.tree.fragment(game.at) : "";
   if (view !== "watch") history.replaceState(null, "", fragment || location.pathname);
   drawAll();
 }
@@ -224,11 +227,10 @@ function download(text) {
 }
 
 /** What a fragment of the address asks for. */
-async function follow() {
-  const fragment = decodeURIComponent(location.hash);
+async function follow(hash = location.hash) {
+  const fragment = decodeURIComponent(hash);
   if (fragment.startsWith("#watch")) {
-    show("watch");
-    if (fragment.startsWith("#watch=")) watching?.show(fragment.slice(7));
+    if (!by("view-watch").hidden) show("watch", fragment.slice(7));
   } else if (fragment.length > 1) {
     show("review");
     await readGame(fragment);
@@ -338,7 +340,7 @@ function listen() {
   when("download", "click", () => written(download));
   when("help", "click", () => by("keys").showModal());
   document.addEventListener("keydown", pressed);
-  window.addEventListener("hashchange", follow);
+  window.addEventListener("hashchange", () => follow());
   new ResizeObserver(drawBoard).observe(by("board"));
   listenToDrops();
 }
@@ -358,6 +360,7 @@ function listenToDrops() {
 }
 
 async function start() {
+  const { hash } = location;
   fill();
   listen();
   show("play");
@@ -369,7 +372,7 @@ async function start() {
     by("status").textContent = said(error);
     return;
   }
-  await follow();
+  await follow(hash);
 }
 
 start();

@@ -1,6 +1,7 @@
 // @ts-check
 /** The page of one run. */
 import { drawBoard } from "./board.js";
+import { Tree } from "./tree.js";
 import { gamesTable } from "./games_table.js";
 import { drawHeat } from "./heat_map.js";
 import { plotFrame } from "./plot_frame.js";
@@ -15,22 +16,6 @@ import * as parts from "./watch_parts.js";
 
 const { board, button, counted, el, number, percent, section } = parts;
 const DOWNLOADS = { parquet: "Parquet", sgf: "SGF", trmph: "TRMPH" };
-/** @type {Record<string, string>} */
-const OTHER = { R: "B", B: "R", ".": "." };
-
-/** The stones after some moves; Red moves first. @param {number} size @param {string[]} moves */
-export function stonesAfter(size, moves) {
-  let stones = Array(size * size).fill(".");
-  moves.forEach((move, ply) => {
-    if (move === "swap" || move === "swap-pieces") {
-      stones = stones.map((_, k) => OTHER[stones[(k % size) * size + Math.floor(k / size)]]);
-    } else if (/^[a-z]\d+$/.test(move)) {
-      stones[(Number(move.slice(1)) - 1) * size + move.charCodeAt(0) - 97] = ply % 2 ? "B" : "R";
-    }
-  });
-  return stones.join("");
-}
-
 /** @param {View} view @returns {Chart} */
 function lengthChart({ lengths }) {
   const all = lengths.map(([length]) => length);
@@ -79,7 +64,9 @@ function speeds(rates) {
 /** @param {View["boards"][number]} playing */
 function playedBoard({ size, moves }) {
   const label = `${board(size)}, ${counted(moves.length, "ply", "plies")}, last ${moves[moves.length - 1] ?? "none"}`;
-  return el("figure", {}, drawBoard(size, stonesAfter(size, moves), { label }), el("figcaption", {}, label));
+  const tree = Tree.empty(size);
+  const { stones, last } = tree.position(moves.reduce((at, move) => tree.play(at, move), 0));
+  return el("figure", {}, drawBoard(size, stones, { label, last }), el("figcaption", {}, label));
 }
 
 /** @param {string} name */

@@ -34,9 +34,10 @@ const SHAPES = [
  * @param {number} low
  * @param {number} high
  * @param {number} most how many steps, about
+ * @param {number} [least] the smallest step
  */
-export function ticks(low, high, most) {
-  const rough = (high - low || Math.abs(high) || 1) / most;
+export function ticks(low, high, most, least = 0) {
+  const rough = Math.max(least, (high - low || Math.abs(high) || 1) / most);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10);
   const first = Math.floor(low / step + 1e-9);
@@ -51,7 +52,7 @@ function tickTexts(values, share) {
   const step = (values[1] - values[0]) / unit || 1;
   const decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
   const text = (/** @type {number} */ value) =>
-    decimals > 4 ? value.toExponential(1) : (value / unit).toFixed(decimals).replace("-", "−") + sign;
+    decimals > 4 ? value.toExponential(decimals + Math.floor(Math.log10(most))) : (value / unit).toFixed(decimals).replace("-", "−") + sign;
   return values.map((value) => (value ? text(value) : "0"));
 }
 
@@ -125,12 +126,12 @@ function scales({ series, levels = [], bar, share }, width, top) {
   let [low, high] = reach(points.map((point) => point.x));
   [low, high] = [low - half, Math.max(high + half, low + 1e-9)];
   const [least, most] = reach([...points.flatMap(({ y, spread = 0 }) => [y - spread, y + spread]), ...levels.map(({ y }) => y)]);
-  const yTicks = ticks(bar || (least > 0 && least < most / 2) ? 0 : least, most, 5);
+  const yTicks = ticks(bar || (least > 0 && least < most / 2) ? 0 : least, most, 5, bar && 1);
   const yTexts = tickTexts(yTicks, share);
   const left = 26 + LETTER * Math.max(...yTexts.map((text) => text.length));
   const [floor, ceiling] = [yTicks[0], yTicks[yTicks.length - 1]];
   const bottom = HEIGHT - BOTTOM;
-  const xTicks = ticks(low, high, Math.max(2, Math.floor((width - left) / 90)));
+  const xTicks = ticks(low, high, Math.max(2, Math.floor((width - left) / 90)), bar && 1);
   return {
     ...{ left, bottom, right: width - RIGHT, middle: (top + TOP + bottom) / 2 },
     xTicks: tickTexts(xTicks).map((text, k) => ({ at: xTicks[k], text })).filter(({ at }) => at >= low && at <= high),

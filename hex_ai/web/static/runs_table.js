@@ -4,7 +4,8 @@ import { ask, board, button, counted, el, number, reason, row, table } from "./w
 
 /** @typedef {import("./watch_types.js").Run} Run */
 
-const PAUSE = 5000;
+const PAUSE = 5;
+const LONG_PAUSE = 30;
 const SIGNS = { running: "●", complete: "✓", stopped: "■", damaged: "⚠" };
 
 /** @param {Run} run */
@@ -37,6 +38,7 @@ function runRow(run, open) {
 export function showRuns(root, open) {
   let timer = 0;
   let known = "";
+  let running = false;
   let asked = new AbortController();
   const status = el("p", { role: "status", class: "watch-status" }, "Looking for runs…");
   const body = el("tbody");
@@ -65,10 +67,18 @@ export function showRuns(root, open) {
       const { runs } = /** @type {{runs: Run[]}} */ (await ask("/api/runs", {}, signal));
       if (signal.aborted) return;
       fill(runs);
-      if (runs.some((run) => run.state === "running") && !document.hidden) timer = setTimeout(load, PAUSE);
+      running = runs.some((run) => run.state === "running");
+      later(PAUSE);
     } catch (error) {
-      if (!signal.aborted) status.textContent = `No news of the runs: ${reason(error)}.`;
+      if (signal.aborted) return;
+      status.textContent = `No news of the runs: ${reason(error)}.`;
+      later(LONG_PAUSE);
     }
+  }
+
+  /** @param {number} seconds */
+  function later(seconds) {
+    if (running && !document.hidden) timer = setTimeout(load, 1000 * seconds);
   }
 
   function rest() {

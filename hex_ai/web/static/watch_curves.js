@@ -13,7 +13,7 @@ import { board, el, number, row, section, table } from "./watch_parts.js";
 
 const MAKERS = "Which network made which games, the newest first";
 const SHARE = "share of moves";
-const HEADS = ["Network", "Board", "Games of the run", "Games"];
+const HEADS = ["Round", "Network", "Board", "Games of the run"];
 
 /** Title, what is drawn, and its value in a round. @type {[string, string, Value][]} */
 const CURVES = [
@@ -55,25 +55,14 @@ function ladderTitle({ board_size, search_widths = [], openings = "" }) {
   return `Elo on ${board(board_size)}, ${search}, openings ${openings.split(/[\\/]/).pop()}`;
 }
 
-/** Neighbouring rounds by one network on one board, together; the newest first. @param {Round[]} rounds */
-function makers(rounds) {
-  /** @type {{network: string, size: number, from: number, to: number}[]} */
-  const found = [];
-  rounds.forEach(({ network, board_size: size, games }, k) => {
-    const last = found[found.length - 1];
-    if (last?.network === network && last.size === size) last.to = games;
-    else found.push({ network, size, from: (rounds[k - 1]?.games ?? 0) + 1, to: games });
-  });
-  return found.reverse();
-}
-
-/** @param {Round[]} rounds */
+/** Of a long run the server leaves out rounds, so that where a network began may be unknown. @param {Round[]} rounds */
 function makersTable(rounds) {
-  const rows = makers(rounds).map(({ network, size, from, to }) => {
-    const head = el("code", { title: network }, network.slice(0, 12));
-    return row(head, [board(size), `${number(from)} to ${number(to)}`, number(to - from + 1)]);
+  const rows = rounds.map(({ number: round, network, board_size, games }, k) => {
+    const before = rounds[k - 1] ?? { number: 0, games: 0 };
+    const from = round === before.number + 1 ? number(before.games + 1) : "…";
+    return row(`${round}`, [el("code", { title: network }, network?.slice(0, 12) ?? "–"), board(board_size), `${from} to ${number(games)}`]);
   });
-  return table(MAKERS, HEADS, el("tbody", {}, ...rows));
+  return table(MAKERS, HEADS, el("tbody", {}, ...rows.reverse()));
 }
 
 /** @returns {{element: HTMLElement, update(view: View): void, stop(): void}} */

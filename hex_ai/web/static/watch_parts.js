@@ -76,9 +76,9 @@ export function interval(share, games) {
   return [-half, half].map((by) => (share + z / 2 + by) / (1 + z));
 }
 
-/** @param {[string, string][]} facts names and values */
+/** @param {[string, string][]} facts names and values; those without a value are left out */
 export function factList(facts) {
-  const rows = facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)));
+  const rows = facts.filter(([, value]) => value !== "–").map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)));
   return el("dl", { class: "watch-facts" }, ...rows);
 }
 

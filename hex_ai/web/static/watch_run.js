@@ -6,6 +6,7 @@ import { gamesTable } from "./games_table.js";
 import { drawHeat } from "./heat_map.js";
 import { plotFrame } from "./plot_frame.js";
 import { drawChart, ticks } from "./plots.js";
+import { BLUE, cellIndex, mirrored, RED } from "./hex.js";
 import { kindOf, progress, stateBadge } from "./runs_table.js";
 import { learningCurves } from "./watch_curves.js";
 import { followRun } from "./watch_live.js";
@@ -16,11 +17,30 @@ import * as parts from "./watch_parts.js";
 
 const { board, button, counted, el, number, percent, section } = parts;
 const DOWNLOADS = { parquet: "Parquet", sgf: "SGF", trmph: "TRMPH" };
+<<<<<<< ours
+=======
+const NOTHING = { games: 0, trouble: "", board_sizes: [], boards: [], lengths: [], openings: [], ends: {}, rounds: [] };
+
+/** What a damaged run lacks counts as empty. @param {View} view @returns {View} */
+const whole = (view) => ({ ...view, ...NOTHING, ...Object.fromEntries(Object.entries(view).filter(([, value]) => value !== null)) });
+
+/** The stones after some moves; Red moves first. @param {number} size @param {string[]} moves */
+export function stonesAfter(size, moves) {
+  /** @type {number[]} */
+  let stones = Array(size * size).fill(0);
+  moves.forEach((move, ply) => {
+    if (move === "swap" || move === "swap-pieces") stones = mirrored(stones, size);
+    else if (cellIndex(move, size) >= 0) stones[cellIndex(move, size)] = ply % 2 ? BLUE : RED;
+  });
+  return stones;
+}
+
+>>>>>>> theirs
 /** @param {View} view @returns {Chart} */
 function lengthChart({ lengths }) {
   const all = lengths.map(([length]) => length);
-  const steps = ticks(Math.min(...all), Math.max(...all) + 1, 60);
-  const step = Math.max(1, steps[1] - steps[0]);
+  const [first, second] = ticks(Math.min(...all), Math.max(...all) + 1, 60, 1);
+  const step = second - first;
   const games = new Map();
   for (const [length, count] of lengths) {
     const first = length - (length % step);
@@ -41,9 +61,9 @@ function figures({ games, red_share, swap_share, mean_length, ends, network }) {
     ["Games", number(games)],
     ["Won by Red, with 95 % interval", red_share == null ? "–" : `${percent(red_share)} (${low} to ${high})`],
     ["Swapped", percent(swap_share)],
-    ["Mean length", `${number(mean_length)} plies`],
+    ["Mean length in plies", number(mean_length)],
     ["How games end", ended.join(", ") || "–"],
-    ["Network", typeof network === "string" ? network.slice(0, 12) : "–"],
+    ["Network", network?.digest?.slice(0, 12) ?? "–"],
   ]);
 }
 
@@ -63,10 +83,16 @@ function speeds(rates) {
 
 /** @param {View["boards"][number]} playing */
 function playedBoard({ size, moves }) {
+<<<<<<< ours
   const label = `${board(size)}, ${counted(moves.length, "ply", "plies")}, last ${moves[moves.length - 1] ?? "none"}`;
   const tree = Tree.empty(size);
   const { stones, last } = tree.position(moves.reduce((at, move) => tree.play(at, move), 0));
   return el("figure", {}, drawBoard(size, stones, { label, last }), el("figcaption", {}, label));
+=======
+  const last = moves[moves.length - 1] ?? "none";
+  const label = `${board(size)}, ${counted(moves.length, "ply", "plies")}, last ${last}`;
+  return el("figure", {}, drawBoard(size, stonesAfter(size, moves), { label, last: cellIndex(last, size) }), el("figcaption", {}, label));
+>>>>>>> theirs
 }
 
 /** @param {string} name */
@@ -152,7 +178,7 @@ export function showRun(root, name, openGame, back) {
   }
 
   const end = followRun(name, {
-    view: show,
+    view: (view) => show(whole(view)),
     status(line, bad = false) {
       status.textContent = line;
       status.classList.toggle("watch-bad", bad);

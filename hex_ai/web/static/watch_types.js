@@ -15,7 +15,7 @@
  * @typedef {{board_size: number, search_widths: number[], openings: string, rungs: Rung[],
  *   opponents: {name: string, elo: number, spread: number}[]}} Ladder
  * @typedef {{size: number, counts: number[]}} Opening games by first stone, row by row
- * @typedef {Run & {settings: Record<string, unknown>|null, plan: unknown, network: unknown,
+ * @typedef {Run & {settings: Record<string, unknown>|null, plan: unknown, network: {digest?: string}|null,
  *   rates: Rates|null, boards: {size: number, moves: string[]}[], lengths: [number, number][],
  *   openings: Opening[], red_share: number|null, swap_share: number|null, mean_length: number|null,
  *   ends: Record<string, number>, rounds: Round[], ladder: Ladder|null}} View

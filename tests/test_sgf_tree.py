@@ -243,6 +243,13 @@ def test_long_and_deep_trees_take_no_recursion_and_little_time() -> None:
     assert time.process_time() - started < 20
 
 
+def test_many_faults_in_a_large_file_take_little_time() -> None:
+    text = f"(;GM[11]SZ[5]C[{'x' * 5_000_000}](;B[a1]){'(;W[z9])' * 10_000})"
+    started = time.process_time()
+    assert read_sgf_tree(text).note.startswith("10000 variations are cut off, the first: line 1")
+    assert time.process_time() - started < 3
+
+
 def preorder_moves(tree: GameTree) -> list[Move | None]:
     children, waiting, found = tree.children(), [0], list[Move | None]()
     while waiting:

@@ -6,6 +6,7 @@ Everything is seeded, so no test can fail by chance.
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evaluators import Hashed
-from inference_toys import random_network
+from forked import Run
+from inference_toys import TEST_DEVICE, random_network
 from test_engine import PLAN
 
 from hex_ai.errors import HexAIError, NotationError, SettingError, StoreError
@@ -145,6 +147,28 @@ def test_a_run_is_followed_from_its_first_game_to_its_end(
     assert ended["settings"]["board_size"] == 3
     assert len(ended["network"]["digest"]) == 64
     assert abs(ended["changed"] - time.time()) < 60
+
+
+def test_a_run_of_another_process_is_seen_live_and_when_it_was_killed(
+    tmp_path: Path, runs: Runs
+) -> None:
+    games = ("--num-games", "100000", "--board-size", "3", "--games-in-flight", "6")
+    plan = ("--runtime", "eager", "--precision", "float32", "--device", TEST_DEVICE)
+    run = Run("selfplay", "--out", str(tmp_path / "x"), *games, *plan, shard_games=3)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "x").glob("games-*.parquet")):
+        assert run.status is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    view = told(runs.view("x"))
+    assert (view["state"], view["wanted"], view["trouble"]) == ("running", 100_000, "")
+    assert len(view["boards"]) == 4
+    run.send(signal.SIGKILL)
+    run.wait()
+    view = told(runs.view("x"))
+    assert (view["state"], view["wanted"], view["boards"]) == ("stopped", 100_000, [])
+    assert view["rates"]["eta_s"] is None
+    assert view["games"] == len(list(read_games(tmp_path / "x")))
 
 
 def test_a_run_of_learning_is_one_run(learnt: Path, tmp_path: Path, runs: Runs) -> None:

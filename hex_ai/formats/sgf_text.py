@@ -8,9 +8,10 @@ may follow that can follow a value, and a value that swallows the next property 
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from hex_ai.errors import NotationError
@@ -98,10 +99,15 @@ class Source:
 
     def place_name(self, place: int) -> str:
         """`line 1, column 1` for the first character of a file, and so on."""
-        lines = self.text.count("\n", 0, place)
-        start = self.text.rfind("\n", 0, place) + 1
+        lines = bisect_left(self._breaks, place)
+        start = self._breaks[lines - 1] + 1 if lines else 0
         column = place - start + (1 if lines else self.column)
         return f"line {self.line + lines}, column {column}"
+
+    @cached_property
+    def _breaks(self) -> list[int]:
+        """Where lines end. Found once, for a tree may have many faults."""
+        return [match.start() for match in re.finditer("\n", self.text)]
 
 
 @lru_cache

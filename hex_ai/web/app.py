@@ -16,13 +16,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from hex_ai import __version__
-from hex_ai.errors import HexAIError
+from hex_ai.errors import HexAIError, SettingError
 from hex_ai.game.records import MAX_SIZE
 from hex_ai.puct.levels import LEVELS
 from hex_ai.web.analyst import Analyst, Answered, Event, Job
 from hex_ai.web.asked import (
     MAX_EVALUATIONS,
     MAX_SECONDS,
+    MAX_TEXT,
     boards_of,
     budget_of,
     open_board,
@@ -128,6 +129,8 @@ class _Pages:
 
     async def read(self, request: Request) -> Response:
         text = part(await _body(request), "text", str)
+        if len(text) > MAX_TEXT:
+            raise SettingError(f"the text is longer than {MAX_TEXT} characters")
         return _answer(await run_in_threadpool(lambda: tree_json(read_any(text))))
 
     async def write(self, request: Request) -> Response:

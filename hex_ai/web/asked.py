@@ -14,6 +14,7 @@ from hex_ai.puct.levels import level
 MAX_SECONDS = 60.0
 MAX_EVALUATIONS = 20_000
 MAX_POSITIONS = 400
+MAX_TEXT = 2**18
 
 _STONES = {".": 0, "R": RED, "B": BLUE}
 _COLOURS = {"red": RED, "blue": BLUE}

@@ -5,7 +5,7 @@ from typing import Any
 from hex_ai import __version__
 from hex_ai.game.records import MAX_SIZE
 from hex_ai.puct.levels import LEVELS
-from hex_ai.web.asked import MAX_EVALUATIONS, MAX_POSITIONS, MAX_SECONDS
+from hex_ai.web.asked import MAX_EVALUATIONS, MAX_POSITIONS, MAX_SECONDS, MAX_TEXT
 
 Schema = dict[str, Any]
 
@@ -175,7 +175,9 @@ DESCRIPTION: Schema = {
         },
         "/api/read": {
             "post": _operation(
-                "A game from SGF, TRMPH or HexWorld", _ref("Tree"), body=_object("text", text=_TEXT)
+                "A game from SGF, TRMPH or HexWorld",
+                _ref("Tree"),
+                body=_object("text", text={**_TEXT, "maxLength": MAX_TEXT}),
             )
         },
         "/api/write": {

@@ -152,6 +152,7 @@ function show(name, run = "") {
   by("watch").hidden = name !== "watch";
   by("play").hidden = name !== "play";
   by("review").hidden = name !== "review";
+  scrollTo(0, 0);
   play.active = name === "play";
   if (name !== "play") play.stop();
   watching?.stop();

@@ -6,7 +6,6 @@ import { gamesTable } from "./games_table.js";
 import { drawHeat } from "./heat_map.js";
 import { plotFrame } from "./plot_frame.js";
 import { drawChart, ticks } from "./plots.js";
-import { BLUE, cellIndex, mirrored, RED } from "./hex.js";
 import { kindOf, progress, stateBadge } from "./runs_table.js";
 import { learningCurves } from "./watch_curves.js";
 import { followRun } from "./watch_live.js";
@@ -17,25 +16,11 @@ import * as parts from "./watch_parts.js";
 
 const { board, button, counted, el, number, percent, section } = parts;
 const DOWNLOADS = { parquet: "Parquet", sgf: "SGF", trmph: "TRMPH" };
-<<<<<<< ours
-=======
 const NOTHING = { games: 0, trouble: "", board_sizes: [], boards: [], lengths: [], openings: [], ends: {}, rounds: [] };
 
 /** What a damaged run lacks counts as empty. @param {View} view @returns {View} */
 const whole = (view) => ({ ...view, ...NOTHING, ...Object.fromEntries(Object.entries(view).filter(([, value]) => value !== null)) });
 
-/** The stones after some moves; Red moves first. @param {number} size @param {string[]} moves */
-export function stonesAfter(size, moves) {
-  /** @type {number[]} */
-  let stones = Array(size * size).fill(0);
-  moves.forEach((move, ply) => {
-    if (move === "swap" || move === "swap-pieces") stones = mirrored(stones, size);
-    else if (cellIndex(move, size) >= 0) stones[cellIndex(move, size)] = ply % 2 ? BLUE : RED;
-  });
-  return stones;
-}
-
->>>>>>> theirs
 /** @param {View} view @returns {Chart} */
 function lengthChart({ lengths }) {
   const all = lengths.map(([length]) => length);
@@ -83,16 +68,10 @@ function speeds(rates) {
 
 /** @param {View["boards"][number]} playing */
 function playedBoard({ size, moves }) {
-<<<<<<< ours
   const label = `${board(size)}, ${counted(moves.length, "ply", "plies")}, last ${moves[moves.length - 1] ?? "none"}`;
   const tree = Tree.empty(size);
   const { stones, last } = tree.position(moves.reduce((at, move) => tree.play(at, move), 0));
   return el("figure", {}, drawBoard(size, stones, { label, last }), el("figcaption", {}, label));
-=======
-  const last = moves[moves.length - 1] ?? "none";
-  const label = `${board(size)}, ${counted(moves.length, "ply", "plies")}, last ${last}`;
-  return el("figure", {}, drawBoard(size, stonesAfter(size, moves), { label, last: cellIndex(last, size) }), el("figcaption", {}, label));
->>>>>>> theirs
 }
 
 /** @param {string} name */

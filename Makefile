@@ -8,9 +8,10 @@ SELDOM := /(tests?|testing|open_spiel|scipy|fontTools|networkx|pip|setuptools|le
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 # A test worker for each processor, and one torch thread each: more would wait for one another.
+TSC := .venv/node/node_modules/.bin/tsc
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8
 
-.PHONY: setup selfplay test test-all tests check docs clean
+.PHONY: setup selfplay test test-all tests check page-tools docs clean
 
 setup: .venv/installed
 
@@ -38,7 +39,15 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	test ! -x $(TSC) || $(TSC)
 	$(BIN)/python -m pytest tests/test_layers.py
+
+# What checks the page beyond Python: types of its scripts, and barriers to people. Wants npm.
+page-tools: .venv/page-tools
+
+.venv/page-tools: .venv/installed
+	npm install --silent --no-save --no-package-lock --prefix .venv/node axe-core@4 typescript@7
+	touch $@
 
 # The site, in site/. Warnings are errors, and nothing is fetched while it is built.
 docs: .venv/docs-installed

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,3 +63,18 @@ def served(*flags: str | Path) -> Iterator[str]:
             _, complaint = server.communicate(timeout=10)
     assert server.returncode == 128 + signal.SIGINT
     assert complaint == ""
+
+
+@contextmanager
+def playing(folder: Path, *flags: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A run of self-play by a process of its own, from its first progress on."""
+    command = [sys.executable, "-c", _COMMAND, "selfplay", "--out", str(folder), *flags]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        try:
+            until = time.monotonic() + 60
+            while not (folder / "progress.json").exists() and time.monotonic() < until:
+                assert run.poll() is None
+                time.sleep(0.05)
+            yield run
+        finally:
+            run.kill()

@@ -180,6 +180,8 @@ async function openGame(run, size, id) {
     const found = await get(`/api/runs/game?${asked}`);
     show("review");
     game.take(new Tree(found.tree));
+    review.recorded = found.values;
+    drawReview();
   } catch (error) {
     by("review-said").textContent = said(error);
     show("review");

@@ -2,7 +2,7 @@
 /** Playing: whoever sits at the board, people or the engine, and series of games of the engine. */
 
 import { isAbort, said, stream } from "./api.js";
-import { RED, capital, colourName } from "./hex.js";
+import { RED, capital, colourName, other } from "./hex.js";
 import { SWAP } from "./tree.js";
 import { inWords } from "./analysis.js";
 
@@ -188,7 +188,8 @@ export class Play extends EventTarget {
     const { winner, turn, chain, swapped } = this.game.position;
     if (winner) return `${capital(colourName(winner))} wins${chain.length ? "" : " by resignation"}`;
     const note = swapped && this.game.node.move?.what === SWAP ? "Swapped. " : "";
-    return note + (this.words || `${capital(colourName(turn))} to move${this.isYourTurn ? " - your turn" : ""}`);
+    const yours = this.active && this.isYourTurn && this.isEngine(other(turn));
+    return note + (this.words || `${capital(colourName(turn))} to move${yours ? " - your turn" : ""}`);
   }
 
   #tell() {

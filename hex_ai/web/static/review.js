@@ -27,9 +27,14 @@ export class Review extends EventTarget {
     this.analysis = analysis;
     /** @type {Map<string, Swept>} */
     this.swept = new Map();
+    /** Red's chances by ply as the game's own search had them, of a game that was recorded. @type {(number | null)[]} */
+    this.recorded = [];
     this.words = "";
     this.stopper = new AbortController();
-    game.addEventListener("new", () => this.stopper.abort());
+    game.addEventListener("new", () => {
+      this.stopper.abort();
+      this.recorded = [];
+    });
   }
 
   /** @param {number} at */
@@ -118,6 +123,8 @@ export function graph(review, go) {
   const points = line.map((index, k) => ({ k, index, chance: review.chance(index) })).filter((p) => p.chance !== null)
     .map((p) => ({ ...p, px: x(p.k), py: y(/** @type {number} */ (p.chance)) }));
   const known = points.map((p) => `${p.px.toFixed(1)},${p.py.toFixed(1)}`).join(" ");
+  const played = review.recorded.map((chance, k) => ({ chance, k })).filter(({ chance, k }) => chance !== null && k < line.length)
+    .map(({ chance, k }) => `${x(k).toFixed(1)},${y(/** @type {number} */ (chance)).toFixed(1)}`).join(" ");
   const here = line.indexOf(at);
   const now = review.chance(at);
   const label = points.length ? `Red's chance to win: now ${now === null ? "not known" : `${Math.round(100 * now)} %`}` : "no values yet";
@@ -137,6 +144,10 @@ export function graph(review, go) {
         picture.append(svg("circle", { class: "slip", cx: p.px, cy: p.py, r: 3.5 }));
       }
     }
+  }
+  if (played) {
+    picture.append(svg("polyline", { class: "recorded", points: played }),
+      svg("text", { x: width / 2, y: height - 4, "text-anchor": "middle" }, "dashed: as it was seen when it was played"));
   }
   picture.append(svg("line", { class: "here", x1: x(here), x2: x(here), y1: y(1), y2: y(0) }));
   picture.addEventListener("click", (event) => {

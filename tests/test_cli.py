@@ -519,7 +519,21 @@ def test_export_writes_every_format(run: Command, folder: Path, tmp_path: Path) 
     assert "".join(texts) == ended.out
     (tmp_path / "file").write_text("")
     refused(run("export", folder, "--out", tmp_path / "file"), str(tmp_path / "file"))
-    refused(run("export", folder, "--format", "pgn"), "pgn", "trmph, sgf, hexworld")
+    refused(run("export", folder, "--format", "pgn"), "pgn", "trmph, sgf, hexworld, html")
+
+
+def test_games_are_written_as_pages(run: Command, folder: Path, tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    assert run("export", folder, "--format", "html", "--out", pages) == Ended(0, "", "")
+    texts = [(pages / f"{game_id}.html").read_text() for game_id in range(6)]
+    page = tmp_path / "game.html"
+    assert run("show", folder, "--game", 4, "--html", page) == Ended(0, "", "")
+    assert page.read_text() == texts[4]
+    assert run("show", folder, "--game", 4, "--html", page, "--ply", 1).status == 0
+    assert '"start":1,' in page.read_text()
+    refused(run("show", folder, "--html", page, "--ply", 99), "ply 99")
+    refused(run("show", "#3,a1", "--html", tmp_path), str(tmp_path))
+    refused(run("export", folder, "--format", "html"), "--out")
 
 
 def test_export_says_how_stopped_games_ended(run: Command, folder: Path) -> None:

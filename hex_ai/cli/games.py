@@ -7,15 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from hex_ai.cli.output import out
-from hex_ai.errors import RecordError, StoreError
+from hex_ai.errors import RecordError, SettingError, StoreError
 from hex_ai.formats.games import FORMATS, board_at, store_lines, written_games
-from hex_ai.formats.svg import board_svg
 from hex_ai.formats.text import board_text
 from hex_ai.game.records import RESIGN, STOPS, GameRecord
+from hex_ai.game.svg import board_svg
 from hex_ai.store.output_files import write_text
 from hex_ai.store.replay import find_faults
 from hex_ai.store.run_folder import read_run, read_shard, read_summary, require_folder, shard_paths
 from hex_ai.training.learn_folder import read_notes
+from hex_ai.web.document import document_of, run_documents
+
+HTML = "html"
 
 Folder = Annotated[Path, typer.Argument(help="folder of a self-play run")]
 
@@ -30,6 +33,9 @@ def show(
     game: Annotated[int, typer.Option(help="id of the game in the folder or file")] = 0,
     ply: Annotated[int | None, typer.Option(help="plies to play; default: all")] = None,
     svg: Annotated[Path | None, typer.Option(help="draw it into this file instead")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="write the whole game, to click through, into this file")
+    ] = None,
     winner_from_board: Annotated[
         bool,
         typer.Option(
@@ -39,9 +45,14 @@ def show(
     ] = False,
 ) -> None:
     """Show a game's board."""
+    if html is not None:
+        document = document_of(source, game, ply, winner_from_board=winner_from_board)
+        write_text(html, document + "\n")
+        if svg is None:
+            return
     board = board_at(source, game, ply, winner_from_board=winner_from_board)
     if svg is not None:
-        write_text(svg, board_svg(board.position, board.last))
+        write_text(svg, board_svg(board.position.board()[0].tolist(), board.last))
         return
     out.print(board_text(board.position, board.last))
     for line in board.lines:
@@ -50,18 +61,29 @@ def show(
 
 def export(
     folder: Folder,
-    to: Annotated[str, typer.Option("--format", help=", ".join(FORMATS))] = "trmph",
+    to: Annotated[str, typer.Option("--format", help=", ".join((*FORMATS, HTML)))] = "trmph",
     output: Annotated[
         Path | None, typer.Option("--out", help="folder to write a file a game into instead")
     ] = None,
 ) -> None:
     """Print the games of a run, one a line, in game-id order."""
-    lines = written_games(folder, to)
+    lines = _written_games(folder, to, output)
     if output is not None:
         store_lines(lines, output, to)
         return
     for _, line in lines:
         print(line)
+
+
+def _written_games(folder: Path, to: str, output: Path | None) -> Iterator[tuple[int, str]]:
+    """Id and text of each game."""
+    if to in FORMATS:
+        return written_games(folder, to)
+    if to != HTML:
+        raise SettingError(f"format {to!r} is not one of {', '.join((*FORMATS, HTML))}")
+    if output is None:
+        raise SettingError("format html is a file a game: name a folder for them with --out")
+    return run_documents(folder)
 
 
 def verify(folder: Folder) -> None:

@@ -151,7 +151,7 @@ def find_view(source: str, game_id: int = 0, *, winner_from_board: bool = False)
       SettingError: no such game; StoreError: no such folder or file.
     """
     if os.path.isdir(source):
-        return _from_folder(source, game_id)
+        return view_of_record(find_record(source, game_id), source)
     if os.path.exists(source):
         return _from_file(Path(source), game_id, winner_from_board)
     if _SGF.match(source):
@@ -206,11 +206,17 @@ def _missing(source: str) -> StoreError | NotationError:
     return StoreError(f"{source if len(source) < 200 else short(source)}: {what}")
 
 
-def _from_folder(folder: str, game_id: int) -> GameView:
+def find_record(folder: str | os.PathLike[str], game_id: int) -> GameRecord:
+    """A game of a run. Raises `SettingError` if there is none, `StoreError` if there is no run."""
     for record in read_games(folder):
         if record.game_id == game_id:
-            return _view_by_rules(game_of(record), folder)
+            return record
     raise SettingError(f"{folder}: holds no game {game_id}")
+
+
+def view_of_record(record: GameRecord, folder: str | os.PathLike[str]) -> GameView:
+    """A game of a run, to look at. Raises `IllegalMoveError` if a move of it is not legal."""
+    return _view_by_rules(game_of(record), str(folder))
 
 
 def _from_file(path: Path, game_id: int, winner_from_board: bool) -> GameView:

@@ -60,6 +60,7 @@ class GameView:
       reason: how, as it is said: a key of `_HOW`, or anything.
       steps: the boards that can be looked at, the start first.
       note: how it was read, if there is anything to say about that.
+      red_name: the player, where the source names it; and `blue_name`.
     """
 
     board_size: int
@@ -69,6 +70,8 @@ class GameView:
     reason: str = "join"
     steps: tuple[Step, ...] = ()
     note: str = ""
+    red_name: str = ""
+    blue_name: str = ""
 
     def board(self, ply: int | None = None) -> BoardView:
         """The board at a step, counted from 0 for the start; None: the last.
@@ -80,18 +83,19 @@ class GameView:
         ply = plies if ply is None else ply
         if not 0 <= ply <= plies:
             raise SettingError(f"ply {ply} is outside 0 to {plies}")
-        step, what = self.steps[ply], self._what(ply)
-        stones, turn = self._after(step)
+        step, what = self.steps[ply], self.what(ply)
+        stones, turn = self.after(step)
         last = None if isinstance(what, str) else what
         said = what if isinstance(what, str) else cell_name(what, self.board_size)
         lines = [f"ply {ply} of {plies}: {said}", *self._state(ply, stones, turn), *step.marks]
-        return BoardView(_position(stones, turn), last, (*lines, *self._faults()))
+        return BoardView(_position(stones, turn), last, (*lines, *self.faults()))
 
-    def _after(self, step: Step) -> tuple[Stones, int]:
+    def after(self, step: Step) -> tuple[Stones, int]:
+        """The board at a step, and who moves next (see `position_after`)."""
         return position_after(self.board_size, self.moves, self.setup[: step.setup], step.moves)
 
-    def _what(self, ply: int) -> int | str:
-        """What led to a step: a cell, or a word."""
+    def what(self, ply: int) -> int | str:
+        """What led to a step, counted from 0 for the start: a cell, or a word."""
         step = self.steps[ply]
         if ply and self.steps[ply - 1].moves < step.moves:
             what = self.moves[step.moves - 1].what
@@ -108,12 +112,12 @@ class GameView:
         over = joined_colour(stones) or any(move.what in ENDING for move in played)
         if ply < len(self.steps) - 1:
             yield f"{colour_name(turn)} to move" if not over else "the game is over"
-            yield f"in the end: {self._end()}"
+            yield f"in the end: {self.end()}"
         else:
-            end = self._end()
+            end = self.end()
             yield end if over or self.winner else f"{end}, {colour_name(turn)} to move"
 
-    def _end(self) -> str:
+    def end(self) -> str:
         """Who won, and how: a chain decides, then a move that ends the game, then what is said."""
         chain, number = self._decision()
         if chain and number is None:
@@ -143,12 +147,12 @@ class GameView:
         except NotationError:
             return 0
 
-    def _faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         """What is wrong with the game as a whole."""
         if self.note:
             yield self.note
         try:
-            self._after(self.steps[-1])
+            self.after(self.steps[-1])
         except NotationError as error:
             yield f"it cannot be played to its end: {error}"
         decided, number = self._decision()
@@ -198,6 +202,8 @@ def view_of_sgf(game: SgfGame) -> GameView:
         game.reason or "join",
         game.steps,
         game.note,
+        game.red_name,
+        game.blue_name,
     )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from hex_ai.errors import IllegalMoveError, SettingError, ShapeError
 from hex_ai.game.records import MAX_SIZE
+from hex_ai.game.svg import boards_svg
 from hex_ai.numbers import whole
 
 # The six cells that touch (row, column). The set is its own transpose, and so is Hex.
@@ -28,6 +29,9 @@ NEIGHBOURS = ((-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0))
 
 # Stands for "no stone of the mover" where labels are compared; no group ever has it.
 _NO_LABEL = -(2**15)
+
+# How many boards a notebook draws of a batch.
+_BOARDS_SHOWN = 6
 
 _SIGNED = (torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -124,6 +128,11 @@ class Positions:
 
     def __len__(self) -> int:
         return self.labels.shape[0]
+
+    def _repr_svg_(self) -> str:
+        """The first boards as they lie, for notebooks."""
+        shown = self[:_BOARDS_SHOWN].board().tolist()
+        return boards_svg(shown, len(self) - len(shown))
 
     def __getitem__(self, rows: Tensor | slice) -> "Positions":
         """The chosen rows: a slice, or an int64 or bool tensor `[K]`."""

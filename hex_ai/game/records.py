@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hex_ai.game.notation import mirror
+from hex_ai.game.svg import board_svg
+
 SCHEMA_VERSION = 1
 
 # Sizes of boards in self-play, learning and matches; positions go from size 1.
@@ -88,6 +91,23 @@ class GameRecord:
         """How many searched moves were the policy's favourite, of how many; swaps do not count."""
         chosen = (self.search > 0) & (self.moves != SWAP)
         return int((self.moves == self.preferred)[chosen].sum()), int(chosen.sum())
+
+    def stones(self) -> NDArray[np.int8]:
+        """The last board int8 `[N, N]` as it lies: +1 Red, -1 Blue, 0 empty."""
+        board = np.zeros(self.board_size**2, np.int8)
+        for ply, move in enumerate(self.moves.tolist()):
+            if move == SWAP:
+                board = -board.reshape(self.board_size, -1).T.flatten()
+            else:
+                board[move] = BLUE if ply % 2 else RED
+        return board.reshape(self.board_size, self.board_size)
+
+    def _repr_svg_(self) -> str:
+        """The last board, for notebooks."""
+        cells = self.moves[-1:].tolist()
+        if cells == [SWAP]:
+            cells = [mirror(int(self.moves[0]), self.board_size)]
+        return board_svg(self.stones().tolist(), cells[0] if cells else None)
 
     def first_resignation(self, threshold: float) -> tuple[int, int] | None:
         """The first ply after whose move the opponent would have resigned, and the winner then."""

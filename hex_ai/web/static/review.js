@@ -2,7 +2,7 @@
 /** Review: the course of a game, what its moves lost, its variations and comments. */
 
 import { isAbort, post, said, stream } from "./api.js";
-import { svg } from "./board.js";
+import { curve } from "./graph.js";
 import { RED, capital, cellIndex, colourName, colourOf, stonesText } from "./hex.js";
 
 /** @typedef {import("./game.js").Game} Game */
@@ -117,46 +117,8 @@ export class Review extends EventTarget {
 export function graph(review, go) {
   const { tree, at } = review.game;
   const line = tree.line(at);
-  const [width, height, left] = [360, 120, 30];
-  const x = (/** @type {number} */ k) => left + (k * (width - left - 6)) / Math.max(1, line.length - 1);
-  const y = (/** @type {number} */ chance) => 6 + (1 - chance) * (height - 24);
-  const points = line.map((index, k) => ({ k, index, chance: review.chance(index) })).filter((p) => p.chance !== null)
-    .map((p) => ({ ...p, px: x(p.k), py: y(/** @type {number} */ (p.chance)) }));
-  const known = points.map((p) => `${p.px.toFixed(1)},${p.py.toFixed(1)}`).join(" ");
-  const played = review.recorded.map((chance, k) => ({ chance, k })).filter(({ chance, k }) => chance !== null && k < line.length)
-    .map(({ chance, k }) => `${x(k).toFixed(1)},${y(/** @type {number} */ (chance)).toFixed(1)}`).join(" ");
-  const here = line.indexOf(at);
-  const now = review.chance(at);
-  const label = points.length ? `Red's chance to win: now ${now === null ? "not known" : `${Math.round(100 * now)} %`}` : "no values yet";
-  const picture = svg("svg", { class: "graph", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
-    svg("rect", { class: "frame", x: left, y: y(1), width: width - left - 6, height: y(0) - y(1) }),
-    svg("line", { class: "half", x1: left, x2: width - 6, y1: y(0.5), y2: y(0.5) }),
-    svg("text", { x: 0, y: y(1) + 8 }, "Red"), svg("text", { x: 0, y: y(0) }, "Blue"),
-    svg("text", { x: left, y: height - 4 }, "0"),
-    svg("text", { x: width - 6, y: height - 4, "text-anchor": "end" }, String(line.length - 1)));
-  if (points.length) {
-    const [first, last] = [points[0], points[points.length - 1]];
-    picture.append(
-      svg("polygon", { class: "area", points: `${first.px},${y(0)} ${known} ${last.px},${y(0)}` }),
-      svg("polyline", { class: "curve", points: known }));
-    for (const p of points) {
-      if (["mistake", "blunder"].includes(review.judge(p.index)?.grade ?? "")) {
-        picture.append(svg("circle", { class: "slip", cx: p.px, cy: p.py, r: 3.5 }));
-      }
-    }
-  }
-  if (played) {
-    picture.append(svg("polyline", { class: "recorded", points: played }),
-      svg("text", { x: width / 2, y: height - 4, "text-anchor": "middle" }, "dashed: as it was seen when it was played"));
-  }
-  picture.append(svg("line", { class: "here", x1: x(here), x2: x(here), y1: y(1), y2: y(0) }));
-  picture.addEventListener("click", (event) => {
-    const box = picture.getBoundingClientRect();
-    const place = ((event.clientX - box.left) / box.width) * width;
-    const k = Math.round(((place - left) * (line.length - 1)) / (width - left - 6));
-    go(line[Math.max(0, Math.min(line.length - 1, k))]);
-  });
-  return picture;
+  const slips = line.map((index) => ["mistake", "blunder"].includes(review.judge(index)?.grade ?? ""));
+  return curve({ chances: line.map((index) => review.chance(index)), slips, here: line.indexOf(at), recorded: review.recorded }, (k) => go(line[k]));
 }
 
 /** A move in words. @param {Review} review @param {number} at */

@@ -109,7 +109,7 @@ def watch(address: str, server: int, seconds: float) -> tuple[list[float], list[
 
 
 async def leave(address: str) -> float:
-    """Seconds until the place of a visitor who leaves has gone to the next, who has heard from it."""
+    """Seconds until a visitor who waits has the place of one who leaves, and has heard from it."""
     rng = random.Random(1)
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
 

@@ -82,11 +82,15 @@ export class Review extends EventTarget {
     return turn === RED ? found.value : 1 - found.value;
   }
 
-  /** What a move lost, and what was better; null where that is not known. @param {number} at @returns {Judged | null} */
+  /**
+   * What a move lost, and what was better; null where that is not known, and of the first stone, which
+   * is meant to be fair where the other side may swap. @param {number} at @returns {Judged | null}
+   */
   judge(at) {
     const { tree } = this.game;
     const { parent, move } = tree.nodes[at];
     if (parent === null || !move || cellIndex(move.what, tree.size) < 0) return null;
+    if (tree.position(parent).stones.every((stone) => stone === 0)) return null;
     const [before, after] = [this.chance(parent), this.chance(at)];
     if (before === null || after === null) return null;
     const loss = colourOf(move.colour) === RED ? before - after : after - before;

@@ -36,20 +36,35 @@ class ProgressFile(StepWatcher):
     Args:
       folder: of the run.
       describe: what else the file is to say, plain JSON.
+      other: watches too.
     """
 
-    def __init__(self, folder: Path, describe: Callable[[], Mapping[str, object]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        describe: Callable[[], Mapping[str, object]],
+        other: StepWatcher | None = None,
+    ) -> None:
         self._path, self._describe = folder / _NAME, describe
+        self._other = other or StepWatcher()
         self._lock = threading.Lock()
         self._shown: GameBatch | None = None
         self._due, self._failed = 0.0, False
 
+    def started(self, batch: GameBatch) -> None:
+        """Tells the other watcher."""
+        self._other.started(batch)
+
     def stepped(self, batch: GameBatch) -> None:
-        """Writes the file if it is time to."""
+        """Writes the file if it is time to, and tells the other watcher."""
+        self._write_when_due(batch)
+        self._other.stepped(batch)
+
+    def _write_when_due(self, batch: GameBatch) -> None:
         if time.monotonic() < self._due or not self._lock.acquire(blocking=False):
             return
         try:
-            if not self._shown:
+            if self._shown is None:
                 self._shown = batch
             if self._shown is batch:
                 self._write(batch)

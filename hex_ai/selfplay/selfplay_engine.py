@@ -11,7 +11,7 @@ import copy
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -193,10 +193,7 @@ class SelfPlayEngine:
                     stack.callback(self._write_summary, store, asked)
                 self._take_in_stored_games()
                 writer = stack.enter_context(ShardWriter(store))
-                self.runner.watcher = ProgressFile(
-                    self.output_dir,
-                    lambda: _range(asked) | {"stats": self.get_performance_stats()},
-                )
+                stack.enter_context(self._progress_told(self.output_dir, asked))
             stack.callback(self._stop_clock)
             batches = stack.enter_context(closing(self.runner.play(missing, left)))
             for games in batches:
@@ -204,6 +201,18 @@ class SelfPlayEngine:
                 yield from self._counted(writer.add(games) if writer else games)
             if writer:
                 yield from self._counted(writer.finish())
+
+    @contextmanager
+    def _progress_told(self, folder: Path, asked: range) -> Iterator[None]:
+        """Has the folder tell how the run is going, beside whoever watches already."""
+        other = self.runner.watcher
+        self.runner.watcher = ProgressFile(
+            folder, lambda: _range(asked) | {"stats": self.get_performance_stats()}, other
+        )
+        try:
+            yield
+        finally:
+            self.runner.watcher = other
 
     def _take_in_stored_games(self) -> None:
         """Counts the games of earlier sittings into the summary; the clock of this one starts."""

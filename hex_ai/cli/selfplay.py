@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -96,6 +97,10 @@ def selfplay(
         _print_game(last)
     for line in summary_lines(engine.summary.to_json(), engine.get_performance_stats()):
         out.print(line)
+    if output is not None:
+        out.print(f"look at them in a browser: hex-ai serve --runs {quote(str(output))}")
+    elif engine.summary.games:
+        out.print("play against it in a browser: hex-ai serve")
 
 
 @contextmanager

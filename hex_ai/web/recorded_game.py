@@ -1,5 +1,6 @@
 """A game of a run as the page shows it: a tree of one line, chances and candidates."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,16 @@ import numpy as np
 import torch
 
 from hex_ai.errors import RecordError, StoreError
-from hex_ai.formats.moves import Word, colour_name, moves_of
+from hex_ai.formats.games import tree_of_record
+from hex_ai.formats.moves import Word
 from hex_ai.game.notation import cell_name
-from hex_ai.game.records import NO_CELL, RED, SWAP, GameRecord
+from hex_ai.game.records import NO_CELL, SWAP, GameRecord
 from hex_ai.store.output_files import errors_named
 from hex_ai.store.run_folder import read_table
 from hex_ai.store.schema import from_table, games_of
 from hex_ai.value_utils import to_win_probability
 from hex_ai.web.run_index import chances_of
+from hex_ai.web.trees import tree_json
 
 
 def read_game(path: Path, row: int, game_id: int) -> GameRecord:
@@ -60,40 +63,8 @@ def _require_on_board(game: GameRecord) -> None:
 
 
 def _tree(game: GameRecord) -> dict[str, Any]:
-    size, network = game.board_size, f"network {game.network[:12]}"
-    moves = [
-        {"colour": colour_name(move.colour).lower(), "what": _what(move.what, size)}
-        for move in moves_of(game.moves.tolist())
-    ]
-    return {
-        "size": size,
-        "red": network,
-        "blue": network,
-        "result": f"{'B' if game.winner == RED else 'W'}+{_reason(game.end)}",
-        "nodes": [_node(None, None), *(_node(parent, move) for parent, move in enumerate(moves))],
-        "note": "",
-    }
-
-
-def _what(what: int | Word, size: int) -> str:
-    return what.value if isinstance(what, Word) else cell_name(what, size)
-
-
-def _reason(end: str) -> str:
-    """The reason of a result as SGF files have it."""
-    return "" if end == "join" else end.capitalize()
-
-
-def _node(parent: int | None, move: dict[str, str] | None) -> dict[str, Any]:
-    return {
-        "parent": parent,
-        "move": move,
-        "setup": {},
-        "turn": None,
-        "comment": "",
-        "marks": [],
-        "other": [],
-    }
+    network = f"network {game.network[:12]}"
+    return tree_json(replace(tree_of_record(game), red_name=network, blue_name=network))
 
 
 def _candidates(game: GameRecord, ply: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Functions compiled by numba, where it is installed. Nothing but speed depends on that.
+"""Functions compiled by numba, where it is installed. But for H-search, only speed depends on that.
 
 The only importer of numba, which takes a second to import: modules of kernels are imported when the
 first of them is called for, and only where `has_numba` says so.

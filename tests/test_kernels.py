@@ -116,7 +116,11 @@ def game_kernels() -> ModuleType:
 def test_a_search_answers_the_same_without_numba(
     numba: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Games from move to move, of several sizes, with trees that outgrow their room."""
+    """Games from move to move, of several sizes, with trees that outgrow their room.
+
+    But for H-search, which runs only where numba is.
+    """
+    monkeypatch.setattr(PuctSearch, "_study", lambda search, nodes: None)
 
     def answers() -> list[object]:
         has_numba.cache_clear()
@@ -180,11 +184,14 @@ def test_no_kernel_is_left_to_be_loaded_once_a_search_is_ready(numba: None) -> N
     make_ready(CPU)
     kernels = [edge_kernels().best_move, edge_kernels().mean_value]
     kernels += [game_kernels().verdicts, importlib.import_module("hex_ai.game.play_kernel").play]
+    kernels += [importlib.import_module("hex_ai.game.hsearch_kernels").verdicts]
     before = [len(one.signatures) for one in kernels]
     search = PuctSearch(Positions.empty(2, 7), PositionCollector(Hashed(1)))
-    search.advance(search.search(evaluations=50).moves)
+    moves = search.search(evaluations=90).moves
+    assert search.trees[0].root.studied
+    search.advance(moves)
     search.search(evaluations=5)
-    assert [len(one.signatures) for one in kernels] == before == [1, 1, 1, 1]
+    assert [len(one.signatures) for one in kernels] == before == [1, 1, 1, 1, 1]
 
 
 def run(code: str, **settings: str) -> str:

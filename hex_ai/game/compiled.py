@@ -12,7 +12,10 @@ Tables = tuple[Tensor, Tensor]
 
 
 def usable(device: torch.device) -> bool:
-    """Whether what lives on this device may go through kernels. Nothing but speed depends on it."""
+    """Whether what lives on this device may go through kernels.
+
+    But for the proofs of `hsearch`, only speed depends on it.
+    """
     return device.type == "cpu" and has_numba()
 
 

@@ -9,6 +9,7 @@ One `PuctSearch` keeps a tree a game, for any number of games of one size:
 A round sends a few leaves of every game through `threats` and, where that decides nothing, through
 the collector; the trees take in the answers, all games in lockstep. How many leaves a game sends
 depends on that game alone, so its tree does not depend on its neighbours, unless time is short.
+Where it can, H-search studies nodes that many leaves have passed, one of each game a round.
 
 Axes: `G` games, `A = N * N` moves, `B` leaves of a round.
 """
@@ -16,7 +17,7 @@ Axes: `G` games, `A = N * N` moves, `B` leaves of a round.
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +27,9 @@ from torch import Tensor
 
 from hex_ai.errors import SettingError, ShapeError
 from hex_ai.game import compiled
+from hex_ai.game.hsearch import MAX_HSEARCH_SIZE, HSearch
 from hex_ai.game.positions import Positions
-from hex_ai.game.threats import resolve
+from hex_ai.game.threats import Verdicts, resolve
 from hex_ai.inference.move_choice import log_priors
 from hex_ai.inference.position_collector import Collector
 from hex_ai.network.torch_state import undisturbed
@@ -41,6 +43,9 @@ from hex_ai.puct.tree import WON, Descent, Node, PuctTree, expected_line
 # leaves than that, which would take nearly as long.
 STOP_SECONDS = 0.1
 STOP_LEAVES = 8
+
+# Leaves valued behind a node before it is worth the time that H-search takes.
+STUDY_VISITS = 50
 
 # A share of the policy that goes to all cells alike, so that no move is out of reach.
 UNIFORM_SHARE = 0.01
@@ -126,6 +131,8 @@ class PuctSearch:
         )
         self._frame = Frame(positions.size)
         self._seconds_a_leaf = 0.0
+        can_study = compiled.usable(positions.device) and positions.size <= MAX_HSEARCH_SIZE
+        self._hsearch = HSearch(positions.size) if can_study else None
         self.trees = [PuctTree(stones) for stones in _stones(positions)]
 
     @undisturbed()
@@ -180,6 +187,7 @@ class PuctSearch:
         if new:
             roots = self.positions[torch.tensor(new, device=self.positions.device)]
             self._judge([(self.trees[n], self.trees[n].root) for n in new], roots)
+        self._study([(tree, tree.root) for tree in self.trees if tree.decided])
         asked = [(tree, tree.root) for tree in self.trees if not tree.root.ready]
         self._ask(asked)
         return bool(asked)
@@ -223,7 +231,18 @@ class PuctSearch:
                 # Others that met the same leaf have learnt nothing more.
                 first = fresh.pop(id(descent.leaf), None) is not None
                 tree.end(descent, counted=first and not descent.leaf.is_open)
+        self._study(_worth_studying(sent))
         return room and bool(sent)
+
+    def _study(self, nodes: list[tuple[PuctTree, Node]]) -> None:
+        """Looks for deeper proofs of nodes that have none, once each, where that is fast."""
+        nodes = [(tree, node) for tree, node in nodes if not (node.studied or node.proof)]
+        if not nodes or not self._hsearch:
+            return
+        found = self._hsearch.resolve(self._pool.read([node.row for _, node in nodes]))
+        for (tree, node), *facts in self._in_frame(nodes, found):
+            node.studied = True
+            tree.learn(node, *facts)
 
     def _expand(self, fresh: list[tuple[PuctTree, Node]]) -> None:
         """Finds out what there is to know of leaves that are open."""
@@ -245,17 +264,23 @@ class PuctSearch:
     def _judge(self, nodes: list[tuple[PuctTree, Node]], positions: Positions) -> None:
         """Stores new nodes, and takes in what can be said of them without the network."""
         rows = self._pool.keep(positions)
-        transposed = np.array([node.transposed for _, node in nodes])
-        found = resolve(positions)
-        marks = torch.stack((found.carriers, found.must, found.threats)).cpu().numpy()
-        sets = map(as_integers, self._frame.transpose(marks, transposed))
-        moves = found.moves.tolist()
-        for (tree, node), row, proof, move, carrier, must, threats in zip(
-            nodes, rows, found.proven.tolist(), moves, *sets, strict=True
+        for ((tree, node), *facts), row in zip(
+            self._in_frame(nodes, resolve(positions)), rows, strict=True
         ):
             node.row = row
-            move = self._frame.cell(move, node.transposed) if proof == WON else -1
-            tree.judge(node, proof, carrier, must, threats, move)
+            tree.judge(node, *facts)
+
+    def _in_frame(
+        self, nodes: list[tuple[PuctTree, Node]], found: Verdicts
+    ) -> Iterator[tuple[tuple[PuctTree, Node], int, int, int, int, int]]:
+        """Each node with what is said of it: proof, carrier, must, threats and move."""
+        transposed = np.array([node.transposed for _, node in nodes])
+        marks = torch.stack((found.carriers, found.must, found.threats)).cpu().numpy()
+        sets = map(as_integers, self._frame.transpose(marks, transposed))
+        told = zip(nodes, found.proven.tolist(), *sets, found.moves.tolist(), strict=True)
+        for (tree, node), proof, carrier, must, threats, move in told:
+            cell = self._frame.cell(move, node.transposed) if proof == WON else -1
+            yield (tree, node), proof, carrier, must, threats, cell
 
     def _ask(self, asked: list[tuple[PuctTree, Node]]) -> None:
         """Asks the collector about nodes, and gives them the answers."""
@@ -308,6 +333,7 @@ def make_ready(device: torch.device) -> None:
     resolve(position)
     if compiled.usable(device):
         compiled.play(position, torch.zeros(1, dtype=torch.int64))
+        HSearch(position.size).resolve(position)
     table = Node((0, 0), transposed=False).table
     best_move, mean_value = functions()
     best_move(table, 0, 1.0, 0.0, 0.0)
@@ -336,6 +362,16 @@ def _descents(tree: PuctTree, wanted: int) -> list[Descent]:
         if not descent.leaf.proof:
             seen.add(id(descent.leaf))
     return found
+
+
+def _worth_studying(sent: list[tuple[PuctTree, Descent]]) -> list[tuple[PuctTree, Node]]:
+    """Of each tree one node that was passed often enough, if any: the first that was."""
+    found: dict[int, tuple[PuctTree, Node]] = {}
+    for tree, descent in sent:
+        for node in (edge.node for edge in descent.path):
+            if node.visits >= STUDY_VISITS and not (node.studied or node.proof):
+                found.setdefault(id(tree), (tree, node))
+    return list(found.values())
 
 
 def _shares(logits: Tensor, legal: Tensor) -> tuple[Tensor, Tensor]:

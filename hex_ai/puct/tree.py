@@ -2,7 +2,7 @@
 
 Plain Python, one object a node, but for the numbers of a node's moves: they are read again and
 again, and stand in a table (`edge_tables`). Nothing here evaluates anything; `search` brings what
-the network and `threats` say.
+the network, `threats` and `hsearch` say.
 
 Cells are counted in the tree's *frame*, the board as the first root's mover sees it; a node is
 *transposed* if its own mover sees the transpose. A set of cells is an integer, bit k for cell k.
@@ -73,6 +73,7 @@ class Node:
       transposed: the second side is to move.
       row: where the pool keeps the position, -1 before that.
       ready: it has been evaluated, so moves can be chosen.
+      studied: H-search has looked at it.
       must: the legal moves not ruled out.
       ruled: pairs (moves left, carrier) of what cut `must` down.
       cells, priors: all cells, best prior first, and the policy's shares.
@@ -87,14 +88,14 @@ class Node:
 
     __slots__ = (
         *("_value", "carrier", "cells", "edges", "model", "move", "must", "network", "next"),
-        *("parents", "pending", "priors", "proof", "ready", "row", "ruled", "stones", "table"),
-        *("transposed", "visits"),
+        *("parents", "pending", "priors", "proof", "ready", "row", "ruled", "stones", "studied"),
+        *("table", "transposed", "visits"),
     )
 
     def __init__(self, stones: tuple[int, int], transposed: bool) -> None:
         self.stones, self.transposed = stones, transposed
         self.row = self.move = -1
-        self.ready = False
+        self.ready = self.studied = False
         self.must = self.carrier = self.next = self.visits = self.pending = 0
         self.ruled: list[tuple[int, int]] = []
         self.cells: NDArray[Any] = np.empty(0, np.int16)
@@ -150,12 +151,14 @@ class PuctTree:
       root: the position searched.
       nodes: every node by its stones.
       evaluations: nodes evaluated; whoever searches may count from 0 again.
+      decided: an earlier root was proven, so there is a proof of this one, too.
     """
 
     def __init__(self, stones: tuple[int, int]) -> None:
         self.root = Node(stones, transposed=False)
         self.nodes = {stones: self.root}
         self.evaluations = 0
+        self.decided = False
         self._best_move, self._mean_value = functions()
 
     def descend(self) -> Descent:
@@ -196,6 +199,17 @@ class PuctTree:
             return
         node.proof = proof or LOST
         node.carrier, node.move = (carrier, move) if proof else (threats, -1)
+        node.value = float(node.proof)
+        self._tell_parents(node)
+
+    def learn(
+        self, node: Node, proof: int, carrier: int, must: int, threats: int, move: int
+    ) -> None:
+        """Takes in what H-search says of a node without a proof, in the frame."""
+        if proof:
+            node.proof, node.carrier, node.move = proof, carrier, move
+        elif not _leaves_none(node, must, threats):
+            return
         node.value = float(node.proof)
         self._tell_parents(node)
 
@@ -252,6 +266,7 @@ class PuctTree:
         child = edge.child if edge else self.root.child_of(cell)
         if not child.proof:
             _take_over(child, self.root, cell)
+        self.decided = self.decided or bool(self.root.proof)
         self.root = child
         self.nodes = _reachable(self.root)
         kept = set(map(id, self.nodes.values()))
@@ -295,17 +310,23 @@ def _settles(edge: Edge) -> bool:
     if child.proof == LOST:
         parent.proof, parent.move = WON, edge.cell
         parent.carrier = child.carrier | 1 << edge.cell
-    else:
-        if not parent.must & ~child.carrier:
-            return False
-        parent.must &= child.carrier
-        parent.ruled.append((child.carrier, child.carrier))
-        if parent.must:
-            for other in parent.edges:
-                parent.table[LEFT, other.place] = parent.must >> other.cell & 1
-            return False
-        parent.proof, parent.carrier = LOST, _cover(parent.ruled)
+    elif not _leaves_none(parent, child.carrier, child.carrier):
+        return False
     parent.value = float(parent.proof)
+    return True
+
+
+def _leaves_none(node: Node, kept: int, carrier: int) -> bool:
+    """Rules out the moves that are not `kept`, for a carrier's sake; whether the node is lost."""
+    if not node.must & ~kept:
+        return False
+    node.must &= kept
+    node.ruled.append((kept, carrier))
+    if node.must:
+        for edge in node.edges:
+            node.table[LEFT, edge.place] = node.must >> edge.cell & 1
+        return False
+    node.proof, node.carrier = LOST, _cover(node.ruled)
     return True
 
 

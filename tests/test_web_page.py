@@ -85,12 +85,17 @@ def begin(page: Page, size: int, red: str, blue: str) -> None:
 
 
 def fragment(page: Page) -> str:
-    """What the address says of the game."""
+    """What the address says of the game, a moment after it has changed."""
+    page.wait_for_timeout(250)
     return page.url[page.url.index("#") :]
 
 
 def cell(page: Page, number: int) -> Any:
     return page.locator(f'[data-cell="{number}"]')
+
+
+def label_of(page: Page, number: int) -> str:
+    return str(cell(page, number).get_attribute("aria-label"))
 
 
 def stones(page: Page) -> dict[str, str]:
@@ -153,6 +158,83 @@ def test_moves_are_taken_back_and_games_given_up(opened: Any) -> None:
     assert read_line(fragment(page)).end == "resign"
 
 
+def test_a_move_that_is_played_again_is_answered_again(opened: Any) -> None:
+    page = opened()
+    begin(page, 5, "you", "level:9")
+    page.uncheck("#swap-rule")
+    cell(page, MIDDLE).click()
+    expect(page.locator("#status")).to_contain_text("your turn")
+    page.click("#back")
+    assert page.locator("#status").inner_text() == "Blue to move"
+    page.click("#back")
+    for number in (MIDDLE, MIDDLE - 5):
+        cell(page, number).click()
+        expect(page.locator("#status")).to_contain_text("your turn")
+        assert len(stones(page)) == 2
+        page.click("#undo")
+
+
+def test_the_engine_is_asked_again_after_it_was_stopped_or_failed(opened: Any) -> None:
+    page = opened()
+    begin(page, 11, "you", "seconds:10")
+    cell(page, 60).click()
+    expect(page.locator("#details")).to_contain_text("evaluations")
+    changes = "new MutationObserver(all => { window.spoken = (window.spoken ?? 0) + all.length; })"
+    page.evaluate(
+        f"{changes}.observe(document.querySelector('.table [role=status]'),"
+        " {subtree: true, childList: true, characterData: true})"
+    )
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.spoken ?? 0") == 0  # the progress is not read out
+    page.click("#stop")
+    page.select_option("#blue", "level:1")
+    expect(page.locator("#status")).to_contain_text("your turn")
+    page.click("#back")
+    page.click("text=Let the engine move")
+    expect(page.locator("#status")).to_contain_text("your turn")
+    page.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('none')); }")
+    cell(page, next(k for k in range(121) if "empty" in label_of(page, k))).click()
+    expect(page.locator("#status")).to_contain_text("does not answer")
+    expect(page.locator("#stop")).to_have_text("Let the engine move")
+
+
+def test_answers_that_come_late_are_dropped(opened: Any) -> None:
+    page = opened()
+    page.click("#view-review")
+    waiting = list[Any]()
+    page.route("**/api/read", lambda route: waiting.append(route))
+    page.fill("#text", "#5c1,c3b2")
+    with page.expect_request("**/api/read"):
+        page.click("#read")
+    page.click("#view-play")
+    begin(page, 4, "you", "you")
+    cell(page, 5).click()
+    with page.expect_response("**/api/read"):
+        waiting[0].continue_()
+    page.wait_for_timeout(100)
+    assert stones(page) == {"b2": "red"}
+    assert page.locator("[data-cell]").count() == 16
+
+
+def test_what_another_network_said_is_not_shown(opened: Any) -> None:
+    page = opened("#5c1,c3b2")
+    expect(page.locator("#where")).to_have_text("2 of 2")
+    found = {"value": 0.9, "proven": 0, "evaluations": 500, "seconds": 1, "line": ["d4"]}
+    moves = [{"cell": "d4", "visits": 9, "value": 0.9, "policy": 0.5}]
+    later = found | {"value": 0.3, "evaluations": 60}
+    told = [
+        f"event: done\ndata: {json.dumps(message | {'moves': moves, 'network': network})}\n\n"
+        for message, network in ((found, "one"), (later, "two"), (found, "two"))
+    ]
+    page.route("**/api/search", lambda route: route.fulfill(body=told.pop(0)))
+    page.select_option("#depth", "quick")
+    expect(page.locator("#thoughts")).to_contain_text("90.0 %, 500 evaluations")
+    page.select_option("#depth", "deep")
+    expect(page.locator("#thoughts")).to_contain_text("30.0 %, 60 evaluations")
+    page.select_option("#depth", "quick")
+    expect(page.locator("#thoughts")).to_contain_text("90.0 %, 500 evaluations")
+
+
 def test_a_series_of_the_engine_against_itself(opened: Any) -> None:
     page = opened()
     begin(page, 3, "level:7", "level:1")
@@ -163,6 +245,12 @@ def test_a_series_of_the_engine_against_itself(opened: Any) -> None:
         r"level 7 against level 1: won [0-3] of 3, \d+ % \(\d+ to \d+\)",
         page.locator("#score").inner_text(),
     )
+    page.click("#series-start")
+    page.click("#view-review")
+    page.fill("#text", "#3c1,a1b1")
+    page.click("#read")
+    page.click("#view-play")
+    expect(page.locator("#score")).to_have_text("")  # the game that was read is none of the series
 
 
 def test_a_game_with_variations_is_reviewed_and_written_again(opened: Any) -> None:
@@ -179,7 +267,7 @@ def test_a_game_with_variations_is_reviewed_and_written_again(opened: Any) -> No
     page.click("#sweep")
     expect(page.locator("#graph .curve")).to_have_count(1)
     page.select_option("#depth", "quick")
-    expect(page.locator("#thoughts")).to_contain_text("evaluations")
+    expect(page.locator("#thoughts")).to_contain_text("evaluation")
     assert page.locator(".hint").count() > 0
     page.fill("#comment", "line 1\nline 2")
     page.click("#write")
@@ -190,12 +278,67 @@ def test_a_game_with_variations_is_reviewed_and_written_again(opened: Any) -> No
     assert (game.red_name, game.blue_name, len(game.moves)) == ("Ada", "Grace", 3)
 
 
+def test_lists_keep_the_clicks_and_the_focus_while_they_change(opened: Any) -> None:
+    page = opened("#11c1,c3b4d2,")
+    expect(page.locator("#where")).to_have_text("3 of 3")
+    page.fill("#comment", "written, and not left yet")
+    page.click("#moves button >> text=1. c3")
+    expect(page.locator("#where")).to_have_text("1 of 3")
+    assert page.input_value("#comment") == ""
+    assert page.evaluate("document.activeElement.innerText") == "1. c3"
+    for _ in range(3):
+        page.focus("#on")
+        page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "on"
+    page.select_option("#depth", "deep")
+    best = page.locator("#best button").first
+    best.scroll_into_view_if_needed()
+    box = best.bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    page.wait_for_timeout(150)
+    page.mouse.up()
+    expect(page.locator("#where")).to_have_text("4 of 4")
+
+
+def test_stones_set_up_after_the_end_open_the_game_again(opened: Any) -> None:
+    page = opened()
+    page.evaluate("() => { location.hash = '#3c1,a1b1a2b2a3,'; }")
+    expect(page.locator("#status")).to_have_text("Red wins")
+    page.select_option("#tool", "empty")
+    cell(page, 3).click()
+    expect(page.locator("#status")).to_have_text("Blue to move")
+    assert page.locator(".chain").count() == 0
+
+
+def test_what_is_no_game_is_said_until_there_is_one(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    wrong = list[str]()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(address + "#%E0%A4%A")
+    said = page.locator("#review-said")
+    expect(said).to_contain_text("no game")
+    page.set_input_files(
+        "#file", {"name": "huge.sgf", "mimeType": "text/plain", "buffer": b"x" * 2**21}
+    )
+    expect(said).to_have_text("huge.sgf is too large to be a game")
+    page.fill("#text", "(;GM[11]SZ[3]PB[<b>Ada</b>]RE[W+R];B[a1])")
+    page.click("#read")
+    expect(said).to_have_text("1 move read")
+    expect(page.locator("#names")).to_have_text("Red: <b>Ada</b> · Blue won by resignation")
+    page.click("#view-play")
+    page.click("#new")
+    assert said.text_content() == ""
+    assert wrong == []
+    page.close()
+
+
 def test_a_link_is_a_position(opened: Any, address: str) -> None:
     page = opened("#5c1,c3:sb2,d4")
     expect(page.locator("#where")).to_have_text("3 of 4")
     assert stones(page) == {"c3": "blue", "b2": "red"}
     page.keyboard.press("ArrowRight")
-    assert page.url == f"{address}#5c1,c3:sb2d4"
+    expect(page).to_have_url(f"{address}#5c1,c3:sb2d4")
 
 
 def test_keys_do_everything(opened: Any) -> None:

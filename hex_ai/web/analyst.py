@@ -93,7 +93,10 @@ class Analyst:
     ) -> Message:
         with self._collector.worker():
             thinker = self._thinker(stop)
-            found = thinker.search(board, budget, told) | {"network": self.network}
+            network = {"network": self.network}
+            found = (
+                thinker.search(board, budget, lambda say: told(lambda: say() | network)) | network
+            )
             if play:
                 return found | {"move": thinker.move(board, budget, found)}
         return self._keep(board, found)

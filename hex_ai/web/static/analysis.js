@@ -2,14 +2,14 @@
 /** What the engine thinks of the position on the board. */
 
 import { isAbort, said, stream } from "./api.js";
-import { cellIndex, colourName, other, stonesText } from "./hex.js";
+import { cellIndex, colourName, other } from "./hex.js";
 
 /** @typedef {import("./board.js").Hint} Hint */
 /** @typedef {import("./game.js").Game} Game */
 /** @typedef {{cell: string, visits: number, value: number | null, policy: number}} MoveSeen */
 /**
  * @typedef {{value: number, proven: number, evaluations: number, seconds: number, line: string[],
- *   moves: MoveSeen[], network?: string}} Found
+ *   moves: MoveSeen[], network: string}} Found
  */
 
 /** How deep an analysis goes: what is asked for. @type {Record<string, Record<string, number> | null>} */
@@ -33,6 +33,9 @@ export function inWords(found) {
   return `${(100 * found.value).toFixed(1)} %`;
 }
 
+/** @param {number} evaluations */
+export const counted = (evaluations) => `${evaluations} evaluation${evaluations === 1 ? "" : "s"}`;
+
 export class Analysis extends EventTarget {
   /** @param {Game} game */
   constructor(game) {
@@ -50,14 +53,15 @@ export class Analysis extends EventTarget {
     game.addEventListener("change", () => this.run());
   }
 
-  get key() {
-    const { stones, turn } = this.game.position;
-    return `${this.network}/${this.game.size}/${stonesText(stones)}/${this.otherSide ? -turn : turn}`;
-  }
-
   /** What is known of the position, or null. */
   get found() {
-    return this.kept.get(this.key) ?? null;
+    const { tree, at, position } = this.game;
+    return position.winner ? null : this.known(tree.text(at, this.side));
+  }
+
+  /** What the network of now has found, or null. @param {string} text of a position */
+  known(text) {
+    return this.kept.get(this.network + text) ?? null;
   }
 
   /** The side that an analysis is for. */
@@ -76,36 +80,39 @@ export class Analysis extends EventTarget {
     this.words = "";
     const budget = DEPTHS[this.depth];
     const { winner } = this.game.position;
-    if (!budget || winner || !this.network) {
+    if (!budget || winner) {
       this.#tell(false);
       return;
     }
     const stopper = new AbortController();
     this.stopper = stopper;
     this.#tell(true);
-    const key = this.key;
+    const text = this.game.tree.text(this.game.at, this.side);
     const position = { ...this.game.tree.asked(this.game.at), turn: colourName(this.side) };
     try {
       const found = await stream("/api/search", { position, ...budget }, stopper.signal, (name, message) => {
         if (name === "queued") this.words = `${message.ahead} others come first`;
-        else this.#keep(key, message);
+        else this.#keep(text, message);
         if (this.stopper === stopper) this.#tell(true);
       });
-      this.#keep(key, found);
+      this.#keep(text, found);
     } catch (error) {
       if (!isAbort(error) && this.stopper === stopper) this.words = said(error);
     }
     if (this.stopper === stopper) this.#tell(false);
   }
 
-  /** @param {string} key @param {Found} found */
-  #keep(key, found) {
-    if (found.network && found.network !== this.network) return;
-    const kept = this.kept.get(key);
-    if (kept && !found.proven && (kept.proven || kept.evaluations > found.evaluations)) return;
-    this.kept.set(key, found);
-    if (this.kept.size > 2000) this.kept.delete(/** @type {string} */ (this.kept.keys().next().value));
+  /** @param {string} text @param {Found} found */
+  #keep(text, found) {
     this.words = "";
+    if (found.network !== this.network) {
+      this.network = found.network; // the server was started anew with another model
+      this.dispatchEvent(new Event("network"));
+    }
+    const kept = this.known(text);
+    if (kept && !found.proven && (kept.proven || kept.evaluations > found.evaluations)) return;
+    this.kept.set(this.network + text, found);
+    if (this.kept.size > 2000) this.kept.delete(/** @type {string} */ (this.kept.keys().next().value));
   }
 
   /** @param {boolean} busy */
@@ -148,7 +155,7 @@ export class Analysis extends EventTarget {
     if (this.words) return this.words;
     if (!found) return this.busy ? "thinking…" : "";
     const rate = found.seconds > 0.2 ? `, ${Math.round(found.evaluations / found.seconds)} a second` : "";
-    return `${colourName(this.side)}: ${inWords(found)}, ${found.evaluations} evaluations${rate}: ` +
+    return `${colourName(this.side)}: ${inWords(found)}, ${counted(found.evaluations)}${rate}: ` +
       found.line.slice(0, 8).join(" ");
   }
 }

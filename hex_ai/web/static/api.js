@@ -52,11 +52,16 @@ export async function post(path, body) {
 export async function stream(path, body, signal, told) {
   const response = await ask(path, posting(body, signal));
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const read = () => reader.read().catch((error) => {
+    if (isAbort(error)) throw error;
+    return { done: true, value: undefined };
+  });
   const decoder = new TextDecoder();
   let text = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await read();
     if (done) throw new Refused("the server has ended before its answer did");
+    signal.throwIfAborted();
     text += decoder.decode(value, { stream: true });
     const blocks = text.split("\n\n");
     text = /** @type {string} */ (blocks.pop());

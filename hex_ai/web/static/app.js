@@ -5,14 +5,16 @@ import { get, said } from "./api.js";
 import { Analysis, percent } from "./analysis.js";
 import { BoardView } from "./board.js";
 import { Game } from "./game.js";
-import { cellIndex, cellName, colourName, colourOf, RED } from "./hex.js";
+import { capital, cellIndex, cellName, colourName, colourOf, RED } from "./hex.js";
 import { Play, YOU } from "./play.js";
-import { Review, graph, moveList, moveName } from "./review.js";
+import { MoveList, Review, graph, moveName, whoPlayed } from "./review.js";
 import { Tree } from "./tree.js";
 import { startWatch } from "./watch.js";
 
-const SIZES = [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
+const SIZES = Array.from({ length: 17 }, (_, k) => k + 3);
 const BEST = 8;
+/** Bytes of a file with a game. */
+const LARGEST = 2 ** 20;
 const STONES = ["red", "blue", "empty"];
 
 /** @param {string} id @returns {any} */
@@ -26,17 +28,33 @@ const analysis = new Analysis(game);
 const play = new Play(game);
 const review = new Review(game, analysis);
 const board = new BoardView(by("board"), chosen);
+const moves = new MoveList(by("moves"), review, go);
 let view = "play";
+let [addressed, writing] = [-Infinity, 0];
+/** The node whose comment is shown. @type {import("./tree.js").Node | null} */
+let commented = null;
 /** @type {{stop(): void, show(name: string): void} | null} */
 let watching = null;
+
+/** Writes a text where it is another one, so that it is not spoken again. @param {string} id @param {string} text */
+function write(id, text) {
+  if (by(id).textContent !== text) by(id).textContent = text;
+}
+
+/** A button that does nothing now keeps the keyboard's place. @param {string} id @param {boolean} isOff */
+const off = (id, isOff) => by(id).setAttribute("aria-disabled", String(isOff));
+
+/** @param {string} cell */
+function playAt(cell) {
+  if (view !== "play" || play.isYourTurn) game.play(cell);
+}
 
 /** @param {number} cell */
 function chosen(cell) {
   const name = cellName(cell, game.size);
   const tool = view === "review" ? by("tool").value : "play";
   if (tool === "play") {
-    if (view === "play" && !play.isYourTurn) return;
-    game.play(name);
+    playAt(name);
   } else if (STONES.includes(tool)) {
     const stone = tool === "empty" ? 0 : colourOf(tool);
     game.go(game.tree.setUp(game.at, cell, stone));
@@ -50,18 +68,21 @@ function mark(cell, kind) {
   const { node } = game;
   const others = node.marks.filter((old) => old.cell !== cell || old.kind !== kind);
   if (others.length === node.marks.length) {
-    const letters = node.marks.filter((old) => old.kind === "label").length;
-    others.push({ kind, cell, text: kind === "label" ? String.fromCharCode(65 + (letters % 26)) : "" });
+    const used = node.marks.map((old) => old.text);
+    const letter = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"].find((free) => !used.includes(free)) ?? "Z";
+    others.push({ kind, cell, text: kind === "label" ? letter : "" });
   }
   node.marks = others;
   game.changed();
 }
 
 /** @param {number} at */
-const go = (at) => game.go(at);
+function go(at) {
+  game.go(at);
+}
 
 function drawBoard() {
-  const { stones, last, chain, orders } = game.position;
+  const { stones, last, chain } = game.position;
   const host = by("board");
   /** @type {Map<number, import("./board.js").Mark[]>} */
   const marks = new Map();
@@ -73,7 +94,7 @@ function drawBoard() {
   const turned = host.clientWidth < 700 && window.innerHeight > window.innerWidth;
   board.show({
     size: game.size, stones, last, chain, turned, marks,
-    orders: by("show-numbers").checked ? orders : null,
+    orders: by("show-numbers").checked ? game.tree.orders(game.at) : null,
     hints: analysis.depth === "off" ? new Map() : analysis.hints(shown),
   });
 }
@@ -81,18 +102,19 @@ function drawBoard() {
 function drawState() {
   const line = game.tree.line(game.at);
   const place = line.indexOf(game.at);
-  by("where").textContent = `${place} of ${line.length - 1}`;
-  by("status").textContent = play.status;
-  for (const id of ["start", "back"]) by(id).disabled = place === 0;
-  for (const id of ["on", "end"]) by(id).disabled = place === line.length - 1;
-  const { winner } = game.position;
+  const { move } = game.node;
+  write("where", `${place} of ${line.length - 1}`);
+  write("last", move ? `${capital(move.colour)}: ${move.what}. ` : "");
+  write("status", play.status);
+  write("details", play.details);
+  for (const id of ["start", "back", "undo"]) off(id, place === 0);
+  for (const id of ["on", "end", "redo"]) off(id, place === line.length - 1);
+  off("resign", !play.isYourTurn);
   by("swap").hidden = !play.maySwap;
-  by("undo").disabled = game.at === 0;
-  by("redo").disabled = !game.tree.children[game.at].length;
-  by("resign").disabled = Boolean(winner) || play.thinking;
-  by("stop").hidden = !play.thinking;
+  by("stop").hidden = !play.thinking && !play.waits;
+  write("stop", play.thinking ? "Stop" : "Let the engine move");
   by("series").hidden = play.players.red === YOU || play.players.blue === YOU;
-  by("score").textContent = play.score;
+  write("score", play.score);
   by("red").value = play.players.red;
   by("blue").value = play.players.blue;
   by("size").value = String(game.size);
@@ -106,25 +128,46 @@ function drawAnalysis() {
   by("chance-red").style.width = chance === null ? "0" : `${100 * chance}%`;
   by("thoughts").textContent = isOn ? analysis.summary : "";
   const seen = isOn && found ? found.moves.filter((move) => move.visits || move.policy > 0.01) : [];
+  drawBest(seen.slice(0, BEST));
+}
+
+/** The rows stay while what is in them changes, so that a click finds them. @param {import("./analysis.js").MoveSeen[]} seen */
+function drawBest(seen) {
+  const [body] = by("best").tBodies;
   by("best").hidden = !seen.length;
-  by("best").tBodies[0].replaceChildren(...seen.slice(0, BEST).map((move) => {
-    const row = document.createElement("tr");
+  while (body.rows.length > seen.length) body.deleteRow(-1);
+  while (body.rows.length < seen.length) {
+    const row = body.insertRow();
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = move.cell;
-    button.addEventListener("click", () => chosen(cellIndex(move.cell, game.size)));
-    const texts = [move.value === null ? "" : `${percent(move.value)} %`, `${percent(move.policy)} %`, String(move.visits)];
+    button.addEventListener("click", () => playAt(/** @type {string} */ (button.textContent)));
     row.insertCell().append(button);
-    for (const text of texts) row.insertCell().textContent = text;
-    return row;
-  }));
+    for (let k = 0; k < 3; k += 1) row.insertCell();
+  }
+  seen.forEach((move, k) => {
+    const [name, ...others] = body.rows[k].cells;
+    name.firstChild.textContent = move.cell;
+    const texts = [move.value === null ? "" : `${percent(move.value)} %`, `${percent(move.policy)} %`, String(move.visits)];
+    texts.forEach((text, column) => { others[column].textContent = text; });
+  });
 }
 
 function drawReview() {
   if (view !== "review") return;
-  by("sweep-state").textContent = review.words;
+  write("names", whoPlayed(game.tree));
+  write("sweep-state", review.words);
   by("graph").replaceChildren(graph(review, go));
-  by("mistakes").replaceChildren(...review.mistakes().map((found) => {
+  drawMistakes();
+  moves.draw();
+  if (document.activeElement !== by("comment") || commented !== game.node) by("comment").value = game.node.comment;
+  commented = game.node;
+  by("turn").value = colourName(game.position.turn);
+}
+
+function drawMistakes() {
+  const host = by("mistakes");
+  const place = [...host.querySelectorAll("button")].indexOf(document.activeElement);
+  host.replaceChildren(...review.mistakes().map((found) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.type = "button";
@@ -134,15 +177,12 @@ function drawReview() {
     item.append(button, `${found.grade}, loses ${percent(found.loss)} %${better && `; better: ${better}`}`);
     return item;
   }));
-  by("moves").replaceChildren(moveList(review, go));
-  const here = by("moves").querySelector("[aria-current]");
-  if (here) by("moves").scrollTop += here.getBoundingClientRect().top - by("moves").getBoundingClientRect().top - 100;
-  if (document.activeElement !== by("comment")) by("comment").value = game.node.comment;
-  by("turn").value = colourName(game.position.turn);
+  if (place >= 0) host.querySelectorAll("button")[place]?.focus({ preventScroll: true });
 }
 
 /** Shows a view; of Watch a run, if one is named. @param {string} name @param {string} [run] */
 function show(name, run = "") {
+  game.forget();
   view = name;
   for (const button of document.querySelectorAll("nav button")) {
     button.toggleAttribute("aria-current", button.id === `view-${name}`);
@@ -164,6 +204,7 @@ function show(name, run = "") {
     nameRun(run);
   } else {
     changed();
+    analysis.run();
   }
   if (name === "play") play.answer();
 }
@@ -177,14 +218,14 @@ function nameRun(run) {
 async function openGame(run, size, id) {
   try {
     const asked = new URLSearchParams({ name: run, size: String(size), id: String(id) });
-    const found = await get(`/api/runs/game?${asked}`);
+    const found = await game.latest(get(`/api/runs/game?${asked}`));
+    if (!found) return;
     show("review");
     game.take(new Tree(found.tree));
-    review.recorded = found.values;
-    drawReview();
+    review.record(found.values);
   } catch (error) {
-    by("review-said").textContent = said(error);
     show("review");
+    write("review-said", said(error));
   }
 }
 
@@ -196,18 +237,43 @@ function drawAll() {
 }
 
 function changed() {
-  const fragment = game.tree.nodes.length > 1 ? game.tree.fragment(game.at) : "";
-  if (view !== "watch") history.replaceState(null, "", fragment || location.pathname);
   drawAll();
+  writeAddress();
+}
+
+/** Puts the game into the address, a few times a second at most: browsers refuse more. */
+function writeAddress() {
+  const wait = addressed + 200 - performance.now();
+  clearTimeout(writing);
+  if (wait > 0) {
+    writing = setTimeout(writeAddress, wait);
+  } else if (view !== "watch") {
+    addressed = performance.now();
+    const fragment = game.tree.nodes.length > 1 ? game.tree.fragment(game.at) : "";
+    history.replaceState(null, "", fragment || location.pathname);
+  }
 }
 
 /** @param {string} text */
 async function readGame(text) {
   try {
-    await game.read(text);
-    by("review-said").textContent = [game.tree.note, `${game.tree.nodes.length - 1} moves read`].filter(Boolean).join("; ");
+    if (!await game.read(text)) return;
+    const count = game.tree.nodes.filter((node) => node.move).length;
+    write("review-said", [game.tree.note, `${count} move${count === 1 ? "" : "s"} read`].filter(Boolean).join("; "));
   } catch (error) {
-    by("review-said").textContent = said(error);
+    write("review-said", said(error));
+  }
+}
+
+/** @param {File | undefined} file */
+async function readFile(file) {
+  if (!file) return;
+  try {
+    if (file.size > LARGEST) throw new Error(`${file.name} is too large to be a game`);
+    const text = await file.text();
+    await readGame(text);
+  } catch (error) {
+    write("review-said", error instanceof DOMException ? `${file.name} cannot be read` : said(error));
   }
 }
 
@@ -215,8 +281,9 @@ async function readGame(text) {
 async function written(then) {
   try {
     then(await review.write(by("format").value));
+    write("review-said", "");
   } catch (error) {
-    by("review-said").textContent = said(error);
+    write("review-said", said(error));
   }
 }
 
@@ -229,10 +296,19 @@ function download(text) {
   URL.revokeObjectURL(link.href);
 }
 
+/** @param {string} text that somebody may have written by hand */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** What a fragment of the address asks for. */
 async function follow(hash = location.hash) {
-  const fragment = decodeURIComponent(hash);
-  if (fragment.startsWith("#watch")) {
+  const fragment = decoded(hash);
+  if (/^#watch(=|$)/.test(fragment)) {
     if (!by("view-watch").hidden) show("watch", fragment.slice(7));
   } else if (fragment.length > 1) {
     show("review");
@@ -252,7 +328,7 @@ function fill() {
 }
 
 function begin() {
-  const size = Number(by("size").value);
+  const size = Number(by("size").value) || game.size;
   play.stopSeries();
   game.begin(size);
 }
@@ -280,7 +356,7 @@ const KEYS = {
   End: () => game.step("end"),
   " ": () => think(analysis.busy || analysis.depth !== "off" ? "off" : "on"),
   b: () => board.focus(),
-  n: begin,
+  n: () => { if (view === "play") begin(); },
   u: () => play.undo(),
   r: () => play.redo(),
   s: () => play.swap(),
@@ -310,9 +386,15 @@ function pressed(event) {
 }
 
 function listen() {
+  game.addEventListener("new", () => write("review-said", ""));
   game.addEventListener("change", changed);
   play.addEventListener("change", drawState);
-  analysis.addEventListener("change", () => { drawBoard(); drawAnalysis(); });
+  analysis.addEventListener("change", () => {
+    drawBoard();
+    drawAnalysis();
+    if (analysis.depth !== "off" && !analysis.busy) drawReview();
+  });
+  analysis.addEventListener("network", drawReview);
   review.addEventListener("change", () => { drawReview(); drawAnalysis(); });
   for (const name of ["play", "review", "watch"]) when(`view-${name}`, "click", () => show(name));
   for (const where of /** @type {("start" | "back" | "on" | "end")[]} */ (["start", "back", "on", "end"])) {
@@ -320,14 +402,14 @@ function listen() {
   }
   for (const id of ["red", "blue"]) when(id, "change", () => play.seat(by("red").value, by("blue").value));
   when("size", "change", begin);
-  when("swap-rule", "change", (event) => { game.swapRule = event.target.checked; drawState(); });
+  when("swap-rule", "change", (event) => { game.swapRule = event.target.checked; if (play.thinking) play.answer(); drawState(); });
   when("new", "click", begin);
-  when("swap", "click", () => play.swap());
+  when("swap", "click", () => { play.swap(); board.focus(); });
   when("undo", "click", () => play.undo());
   when("redo", "click", () => play.redo());
   when("resign", "click", () => play.resign());
-  when("stop", "click", () => play.stopSeries());
-  when("series-start", "click", () => play.startSeries(Math.max(1, Math.min(1000, Number(by("series-games").value) || 20))));
+  when("stop", "click", () => (play.thinking ? play.stopSeries() : play.ask()));
+  when("series-start", "click", () => play.startSeries(Math.max(1, Math.min(1000, Math.round(by("series-games").value) || 20))));
   when("depth", "change", (event) => think(event.target.value));
   for (const id of ["show-values", "show-policy", "show-numbers"]) when(id, "change", drawBoard);
   when("show-other", "change", (event) => { analysis.otherSide = event.target.checked; analysis.run(); });
@@ -336,9 +418,9 @@ function listen() {
   when("delete", "click", () => go(game.tree.remove(game.at)));
   when("turn", "change", (event) => { game.node.turn = event.target.value; game.tree.positions = []; game.changed(); });
   when("comment", "input", (event) => { game.node.comment = event.target.value; });
-  when("comment", "change", () => game.changed());
+  when("comment", "change", () => moves.draw());
   when("read", "click", () => readGame(by("text").value));
-  when("file", "change", async (event) => { await readGame(await event.target.files[0].text()); event.target.value = ""; });
+  when("file", "change", async (event) => { await readFile(event.target.files[0]); event.target.value = ""; });
   when("write", "click", () => written((text) => { by("text").value = text; by("text").select(); }));
   when("download", "click", () => written(download));
   when("help", "click", () => by("keys").showModal());
@@ -352,13 +434,14 @@ function listenToDrops() {
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
   document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
   document.addEventListener("drop", async (event) => {
-    event.preventDefault();
     document.body.classList.remove("dropping");
     const file = event.dataTransfer?.files[0];
-    const text = file ? await file.text() : event.dataTransfer?.getData("text");
-    if (!text) return;
+    const text = event.dataTransfer?.getData("text") ?? "";
+    if (!file && /** @type {Element} */ (event.target).closest("textarea, input")) return;
+    event.preventDefault();
+    if (!file && !text) return;
     show("review");
-    await readGame(text);
+    await (file ? readFile(file) : readGame(text));
   });
 }
 
@@ -372,7 +455,7 @@ async function start() {
     analysis.network = engine.network;
     by("view-watch").hidden = !engine.runs;
   } catch (error) {
-    by("status").textContent = said(error);
+    write("details", said(error));
     return;
   }
   await follow(hash);

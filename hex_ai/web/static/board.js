@@ -5,12 +5,12 @@ import { capital, cellName, colourName } from "./hex.js";
 
 /**
  * What is shown on an empty cell: a text, how much of it (0 to 1), and whether it stands out.
- * @typedef {{text: string, small?: string, heat: number, best: boolean, kind: "policy" | "value" | "proven" | "line"}} Hint
+ * @typedef {{text: string, small?: string, heat: number, best: boolean, kind: "policy" | "value" | "proven"}} Hint
  */
 /** @typedef {{kind: string, text: string}} Mark */
 /**
  * @typedef {{size: number, stones: number[], last?: number, chain?: number[], turned?: boolean,
- *   orders?: Map<number, number> | null, hints?: Map<number, Hint>, marks?: Map<number, Mark[]>, hidden?: boolean}} View
+ *   orders?: Map<number, number> | null, hints?: Map<number, Hint>, marks?: Map<number, Mark[]>}} View
  */
 
 const NS = "http://www.w3.org/2000/svg";
@@ -172,12 +172,10 @@ export class BoardView {
   /**
    * @param {HTMLElement} host
    * @param {(cell: number) => void} chosen
-   * @param {(cell: number | null) => void} looked at by pointer or keys
    */
-  constructor(host, chosen, looked = () => {}) {
+  constructor(host, chosen) {
     this.host = host;
     this.chosen = chosen;
-    this.looked = looked;
     this.layout = new Layout(1, false);
     /** @type {SVGElement[]} */
     this.cells = [];
@@ -232,18 +230,15 @@ export class BoardView {
     const picture = svg("svg", {
       class: "board", viewBox: `0 0 ${layout.width.toFixed(1)} ${layout.height.toFixed(1)}`,
     }, grid, edges(layout), names(layout), this.above);
-    picture.addEventListener("click", (event) => this.#pointed(event, this.chosen));
-    picture.addEventListener("pointerover", (event) => this.#pointed(event, this.looked));
-    picture.addEventListener("pointerleave", () => this.looked(null));
+    picture.addEventListener("click", (event) => this.#pointed(event));
     picture.addEventListener("keydown", (event) => this.#pressed(/** @type {KeyboardEvent} */ (event)));
-    picture.addEventListener("focusin", (event) => this.#pointed(event, this.looked));
     this.host.replaceChildren(picture);
   }
 
-  /** @param {Event} event @param {(cell: number) => void} then */
-  #pointed(event, then) {
+  /** @param {Event} event */
+  #pointed(event) {
     const found = /** @type {Element} */ (event.target).closest("[data-cell]");
-    if (found) then(Number(found.getAttribute("data-cell")));
+    if (found) this.chosen(Number(found.getAttribute("data-cell")));
   }
 
   /** @param {KeyboardEvent} event */

@@ -7,13 +7,17 @@ import { post } from "./api.js";
 /** @typedef {import("./hex.js").Colour} Colour */
 
 export class Game extends EventTarget {
+  /** Counts what was wanted, so that a late answer is known. */
+  #wanted = 0;
+
   /** @param {number} size */
   constructor(size) {
     super();
     this.tree = Tree.empty(size);
     this.at = 0;
-    /** Set as long as the players' order of moves is held, as the engine thinks. */
     this.swapRule = true;
+    /** Whether a move has led here, and not leafing through the game. */
+    this.played = false;
   }
 
   get size() {
@@ -28,21 +32,44 @@ export class Game extends EventTarget {
     return this.tree.nodes[this.at];
   }
 
-  /** @param {number} index */
-  go(index) {
+  /** @param {number} index @param {boolean} [played] */
+  go(index, played = false) {
     this.at = index;
+    this.played = played;
     this.changed();
   }
 
   /** Tells everybody. */
   changed() {
+    this.forget();
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** Whatever is still on its way is not wanted any more. */
+  forget() {
+    this.#wanted += 1;
+  }
+
+  /**
+   * An answer of the server; null, and no error, where something else was wanted in the meantime.
+   * @param {Promise<any>} coming
+   */
+  async latest(coming) {
+    const number = (this.#wanted += 1);
+    try {
+      const found = await coming;
+      return number === this.#wanted ? found : null;
+    } catch (error) {
+      if (number === this.#wanted) throw error;
+      return null;
+    }
   }
 
   /** @param {Tree} tree @param {number} [at] */
   take(tree, at = 0) {
     this.tree = tree;
     this.at = at;
+    this.played = false;
     this.dispatchEvent(new Event("new"));
     this.changed();
   }
@@ -55,7 +82,7 @@ export class Game extends EventTarget {
   /** @param {string} what @param {Colour} [colour] @returns {boolean} whether it could be played */
   play(what, colour) {
     const next = this.tree.play(this.at, what, colour);
-    if (next >= 0) this.go(next);
+    if (next >= 0) this.go(next, true);
     return next >= 0;
   }
 
@@ -78,12 +105,15 @@ export class Game extends EventTarget {
     if (next !== undefined) this.go(next);
   }
 
-  /** Reads a game in any notation, and goes to where a link points. @param {string} text */
+  /** Reads a game in any notation, and goes to where a link points; false if it came too late. @param {string} text */
   async read(text) {
-    const tree = new Tree(await post("/api/read", { text }));
+    const data = await this.latest(post("/api/read", { text }));
+    if (!data) return false;
+    const tree = new Tree(data);
     const isLink = /^[^,(]*#\d+/.test(text.trim());
     const line = tree.line(0);
     const shown = isLink ? movesShown(text.slice(text.indexOf("#"))) : 0;
     this.take(tree, line[Math.min(shown, line.length - 1)]);
+    return true;
   }
 }

@@ -2,9 +2,9 @@
 /** Playing: whoever sits at the board, people or the engine, and series of games of the engine. */
 
 import { isAbort, said, stream } from "./api.js";
-import { RED, capital, colourName, other } from "./hex.js";
-import { SWAP } from "./tree.js";
-import { inWords } from "./analysis.js";
+import { RED, capital, cellName, colourName, other } from "./hex.js";
+import { SWAP, Tree } from "./tree.js";
+import { counted, inWords } from "./analysis.js";
 
 /** @typedef {import("./game.js").Game} Game */
 /** @typedef {import("./hex.js").Colour} Colour */
@@ -36,12 +36,17 @@ export class Play extends EventTarget {
     /** @type {Record<string, string>} */
     this.players = { red: YOU, blue: "level:5" };
     this.words = "";
+    /** What the engine says of its thinking. */
+    this.details = "";
     this.thinking = false;
     this.stopper = new AbortController();
-    /** @type {{of: number, done: number, won: number, first: string, second: string} | null} */
+    /** @type {{of: number, done: number, won: number, first: string, second: string, opening: string, tree: Tree | null} | null} */
     this.series = null;
     game.addEventListener("change", () => this.answer());
-    game.addEventListener("new", () => this.stop());
+    game.addEventListener("new", () => {
+      if (this.series?.tree !== game.tree) this.series = null;
+      this.stop();
+    });
   }
 
   /** @param {Colour} colour */
@@ -55,20 +60,32 @@ export class Play extends EventTarget {
   }
 
   get maySwap() {
-    return this.game.swapRule && this.game.tree.maySwap(this.game.at) && this.isYourTurn;
+    return this.game.swapRule && this.game.tree.maySwap(this.game.at) && (!this.active || this.isYourTurn);
+  }
+
+  /** Whether it is the engine's turn, and the engine waits to be asked: it was stopped, or has moved on from here. */
+  get waits() {
+    const { winner, turn } = this.game.position;
+    return this.active && !winner && this.isEngine(turn) && !this.thinking;
   }
 
   /** @param {string} red @param {string} blue */
   seat(red, blue) {
     this.players = { red, blue };
-    this.stop();
+    this.stopSeries();
+    this.answer();
+  }
+
+  /** Has the engine move here, even where the game goes on already. */
+  ask() {
+    this.game.played = true;
     this.answer();
   }
 
   stop() {
     this.stopper.abort();
     this.thinking = false;
-    this.words = "";
+    this.words = this.details = "";
     this.#tell();
   }
 
@@ -78,9 +95,9 @@ export class Play extends EventTarget {
     const { winner, turn } = game.position;
     this.stopper.abort();
     this.thinking = false;
+    this.details = "";
     if (winner && this.series && this.active) this.#count(winner);
-    const wanted = this.active && !winner && this.isEngine(turn) && !game.tree.children[game.at].length;
-    if (!wanted) {
+    if (!this.waits || (game.tree.children[game.at].length && !game.played)) {
       this.words = "";
       this.#tell();
       return;
@@ -95,6 +112,7 @@ export class Play extends EventTarget {
     } catch (error) {
       if (!isAbort(error) && this.stopper === stopper) {
         this.thinking = false;
+        this.details = "";
         this.words = said(error);
         this.#tell();
       }
@@ -108,9 +126,9 @@ export class Play extends EventTarget {
     const position = game.tree.asked(game.at, game.swapRule);
     const asked = { position, play: true, ...budgetOf(this.players[name]) };
     const found = await stream("/api/search", asked, signal, (kind, message) => {
-      this.words = kind === "queued"
+      this.details = kind === "queued"
         ? `${message.ahead} others come first`
-        : `${capital(name)} thinks: ${inWords(message)}, ${message.evaluations} evaluations, ` +
+        : `${inWords(message)}, ${counted(message.evaluations)}, ` +
           `${Math.round(message.evaluations / Math.max(message.seconds, 0.01))} a second: ` +
           message.line.slice(0, 6).join(" ");
       this.#tell();
@@ -124,7 +142,7 @@ export class Play extends EventTarget {
   }
 
   resign() {
-    if (!this.game.position.winner && !this.thinking) this.game.play("resign");
+    if (this.isYourTurn) this.game.play("resign");
   }
 
   /** Back to where a person last moved. */
@@ -150,8 +168,18 @@ export class Play extends EventTarget {
 
   /** Games of the engine against itself, colours in turn. @param {number} of */
   startSeries(of) {
-    this.series = { of, done: 0, won: 0, first: this.players.red, second: this.players.blue };
-    this.game.begin(this.game.size);
+    const { red, blue } = this.players;
+    this.series = { of, done: 0, won: 0, first: red, second: blue, opening: "", tree: null };
+    this.#nextGame();
+  }
+
+  /** Two games begin with each stone, drawn by chance: engines that draw no moves would repeat themselves. */
+  #nextGame() {
+    const { series, game } = this;
+    if (!series) return;
+    if (series.done % 2 === 0) series.opening = cellName(Math.floor(Math.random() * game.size ** 2), game.size);
+    series.tree = Tree.empty(game.size);
+    game.take(series.tree, series.tree.play(0, series.opening));
   }
 
   stopSeries() {
@@ -169,7 +197,7 @@ export class Play extends EventTarget {
     if (series.done === series.of) return;
     const [red, blue] = series.done % 2 ? [series.second, series.first] : [series.first, series.second];
     this.players = { red, blue };
-    queueMicrotask(() => this.game.begin(this.game.size));
+    queueMicrotask(() => this.#nextGame());
   }
 
   get score() {

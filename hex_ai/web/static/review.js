@@ -3,7 +3,7 @@
 
 import { isAbort, post, said, stream } from "./api.js";
 import { curve } from "./graph.js";
-import { RED, capital, cellIndex, colourName, colourOf, stonesText } from "./hex.js";
+import { RED, capital, cellIndex, colourName, colourOf } from "./hex.js";
 
 /** @typedef {import("./game.js").Game} Game */
 /** @typedef {import("./analysis.js").Analysis} Analysis */
@@ -25,22 +25,29 @@ export class Review extends EventTarget {
     super();
     this.game = game;
     this.analysis = analysis;
-    /** @type {Map<string, Swept>} */
+    /** By network and position. @type {Map<string, Swept>} */
     this.swept = new Map();
-    /** Red's chances by ply as the game's own search had them, of a game that was recorded. @type {(number | null)[]} */
-    this.recorded = [];
+    /** Red's chances as the game's own search had them, of a game that was recorded. @type {Map<string, number | null>} */
+    this.recorded = new Map();
     this.words = "";
     this.stopper = new AbortController();
     game.addEventListener("new", () => {
       this.stopper.abort();
-      this.recorded = [];
+      this.words = "";
+      this.recorded = new Map();
     });
   }
 
   /** @param {number} at */
-  #key(at) {
-    const { stones, turn } = this.game.tree.position(at);
-    return `${this.game.size}/${stonesText(stones)}/${turn}`;
+  #seen(at) {
+    return this.swept.get(this.analysis.network + this.game.tree.text(at));
+  }
+
+  /** Takes what the search of a recorded game has seen. @param {(number | null)[]} values by ply */
+  record(values) {
+    const { tree } = this.game;
+    tree.line(0).forEach((at, ply) => this.recorded.set(tree.text(at), values[ply] ?? null));
+    this.#say("");
   }
 
   /** Looks at every position of the line shown, in one go. */
@@ -49,18 +56,19 @@ export class Review extends EventTarget {
     const stopper = new AbortController();
     this.stopper.abort();
     this.stopper = stopper;
-    const line = tree.line(at).filter((index) => !this.swept.has(this.#key(index))).slice(0, 400);
-    const keys = line.map((index) => this.#key(index));
+    const line = tree.line(at).filter((index) => !this.#seen(index)).slice(0, 400);
+    const texts = line.map((index) => tree.text(index));
     if (!line.length) return this.#say("");
     this.#say("looking…");
     try {
       const positions = line.map((index) => tree.asked(index));
       const found = await stream("/api/sweep", { positions }, stopper.signal, (name, message) =>
         this.#say(name === "queued" ? `${message.ahead} others come first` : `${message.done} of ${message.of}`));
-      found.results.forEach((/** @type {Swept} */ result, /** @type {number} */ k) => this.swept.set(keys[k], result));
+      this.analysis.network = found.network;
+      found.results.forEach((/** @type {Swept} */ result, /** @type {number} */ k) => this.swept.set(found.network + texts[k], result));
       this.#say("");
     } catch (error) {
-      if (!isAbort(error)) this.#say(said(error));
+      if (!isAbort(error) && this.stopper === stopper) this.#say(said(error));
     }
     return undefined;
   }
@@ -74,10 +82,9 @@ export class Review extends EventTarget {
   /** Red's chance at a node, by the deepest look there was; null if there was none. @param {number} at */
   chance(at) {
     const { tree } = this.game;
-    const { winner, turn, stones } = tree.position(at);
+    const { winner, turn } = tree.position(at);
     if (winner) return winner === RED ? 1 : 0;
-    const key = `${this.analysis.network}/${this.game.size}/${stonesText(stones)}/${turn}`;
-    const found = this.analysis.kept.get(key) ?? this.swept.get(this.#key(at));
+    const found = this.analysis.known(tree.text(at)) ?? this.#seen(at);
     if (!found) return null;
     return turn === RED ? found.value : 1 - found.value;
   }
@@ -95,7 +102,7 @@ export class Review extends EventTarget {
     if (before === null || after === null) return null;
     const loss = colourOf(move.colour) === RED ? before - after : after - before;
     const [, grade, sign] = /** @type {[number, string, string]} */ (GRADES.find(([most]) => loss <= most));
-    const moves = this.swept.get(this.#key(parent))?.moves ?? [];
+    const moves = this.#seen(parent)?.moves ?? [];
     const own = colourOf(move.colour) === RED ? after : 1 - after;
     const better = moves.filter((seen) => seen.cell !== move.what && seen.value > own + 0.01).slice(0, BETTER);
     return { at, loss, grade, sign, better };
@@ -122,7 +129,8 @@ export function graph(review, go) {
   const { tree, at } = review.game;
   const line = tree.line(at);
   const slips = line.map((index) => ["mistake", "blunder"].includes(review.judge(index)?.grade ?? ""));
-  return curve({ chances: line.map((index) => review.chance(index)), slips, here: line.indexOf(at), recorded: review.recorded }, (k) => go(line[k]));
+  const recorded = review.recorded.size ? line.map((index) => review.recorded.get(tree.text(index)) ?? null) : [];
+  return curve({ chances: line.map((index) => review.chance(index)), slips, here: line.indexOf(at), recorded }, (k) => go(line[k]));
 }
 
 /** A move in words. @param {Review} review @param {number} at */
@@ -132,46 +140,90 @@ export function moveName(review, at) {
   return `${review.game.tree.position(at).number}. ${move.what === "swap-pieces" ? "swap" : move.what}`;
 }
 
-/**
- * The moves as buttons, variations indented.
- * @param {Review} review @param {(at: number) => void} go @returns {DocumentFragment}
- */
-export function moveList(review, go) {
-  const { tree, at } = review.game;
-  const fragment = document.createDocumentFragment();
-  /** @type {{start: number, into: ParentNode & Node}[]} */
-  const waiting = [{ start: 0, into: fragment }];
-  while (waiting.length) {
-    const { start, into } = /** @type {{start: number, into: ParentNode & Node}} */ (waiting.pop());
-    for (let node = start; node !== undefined; node = tree.children[node][0]) {
-      into.append(moveButton(review, node, node === at, go));
-      const parent = tree.nodes[node].parent;
-      if (node === start || parent === null) continue;
-      for (const variation of tree.children[parent].slice(1)) {
-        const block = document.createElement("div");
-        into.append(block);
-        waiting.push({ start: variation, into: block });
-      }
-    }
-  }
-  return fragment;
+/** Who played, and how it ended, as far as it was written down. @param {import("./tree.js").Tree} tree */
+export function whoPlayed({ red, blue, result }) {
+  const [, letter, how] = /^([BW])\+(.?)/.exec(result) ?? [];
+  const ways = /** @type {Record<string, string>} */ ({ R: " by resignation", T: " on time", F: " by forfeit" });
+  const end = letter ? `${letter === "B" ? "Red" : "Blue"} won${ways[how] ?? ""}` : result && `result ${result}`;
+  return [red && `Red: ${red}`, blue && `Blue: ${blue}`, end].filter(Boolean).join(" · ");
 }
 
-/** @param {Review} review @param {number} node @param {boolean} isHere @param {(at: number) => void} go */
-function moveButton(review, node, isHere, go) {
-  const { comment, move } = review.game.tree.nodes[node];
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = moveName(review, node) + (comment ? " …" : "");
-  if (move) button.title = capital(colourName(colourOf(move.colour)));
-  if (isHere) button.setAttribute("aria-current", "true");
-  const judged = review.judge(node);
-  if (judged?.sign) {
-    const sign = document.createElement("span");
-    sign.className = "slip";
-    sign.textContent = ` ${judged.sign}`;
-    button.append(sign);
+/** Variations of variations are indented up to here; a browser bears no more than some hundred boxes in boxes. */
+const DEEPEST = 6;
+
+/** The moves as buttons, variations indented. The buttons live as long as the tree, so that clicks and keys find them. */
+export class MoveList {
+  /** @param {HTMLElement} host @param {Review} review @param {(at: number) => void} go */
+  constructor(host, review, go) {
+    this.host = host;
+    this.review = review;
+    /** @type {import("./tree.js").Node[]} */
+    this.nodes = [];
+    /** By node, and what they say. @type {HTMLButtonElement[]} */
+    this.buttons = [];
+    /** @type {string[]} */
+    this.texts = [];
+    this.here = 0;
+    host.addEventListener("click", (event) => {
+      const at = this.buttons.findIndex((button) => button.contains(/** @type {Node} */ (event.target)));
+      if (at >= 0) go(at);
+    });
   }
-  button.addEventListener("click", () => go(node));
-  return button;
+
+  draw() {
+    const { host, review } = this;
+    const { tree, at } = review.game;
+    const hadFocus = host.contains(document.activeElement);
+    if (tree.nodes !== this.nodes || tree.nodes.length !== this.buttons.length) this.#build(tree);
+    this.buttons.forEach((button, node) => this.#dress(button, node));
+    this.buttons[this.here]?.removeAttribute("aria-current");
+    this.buttons[at].setAttribute("aria-current", "true");
+    this.here = at;
+    if (hadFocus) this.buttons[at].focus({ preventScroll: true });
+    host.scrollTop += this.buttons[at].getBoundingClientRect().top - host.getBoundingClientRect().top - 100;
+  }
+
+  /** @param {import("./tree.js").Tree} tree */
+  #build(tree) {
+    this.nodes = tree.nodes;
+    this.texts = [];
+    this.buttons = tree.nodes.map(({ move }) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      if (move) button.title = capital(move.colour);
+      return button;
+    });
+    const list = document.createElement("div");
+    const waiting = [{ start: 0, into: list, depth: 0 }];
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const { start, into, depth } = next;
+      for (let node = start; node !== undefined; node = tree.children[node][0]) {
+        into.append(this.buttons[node]);
+        const parent = tree.nodes[node].parent;
+        if (node === start || parent === null) continue;
+        for (const variation of tree.children[parent].slice(1)) {
+          const block = document.createElement("div");
+          if (depth < DEEPEST) into.append(block);
+          else into.after(block);
+          waiting.push({ start: variation, into: block, depth: depth + 1 });
+        }
+      }
+    }
+    this.host.replaceChildren(list);
+  }
+
+  /** @param {HTMLButtonElement} button @param {number} node */
+  #dress(button, node) {
+    const { comment } = this.review.game.tree.nodes[node];
+    const sign = this.review.judge(node)?.sign;
+    const text = moveName(this.review, node) + (comment ? " …" : "");
+    if (this.texts[node] === text + sign) return;
+    this.texts[node] = text + sign;
+    button.replaceChildren(text);
+    if (!sign) return;
+    const slip = document.createElement("span");
+    slip.className = "slip";
+    slip.textContent = ` ${sign}`;
+    button.append(slip);
+  }
 }

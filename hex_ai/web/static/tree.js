@@ -16,9 +16,9 @@ import { BLUE, RED, cellIndex, cellName, chainOf, colourName, colourOf, mirrored
  */
 /**
  * A position: `last` is the cell of the last move or -1; `winner` joined or was given the game;
- * `chain` is what joined; `number` counts moves; `orders` says which move put a stone on a cell.
+ * `chain` is what joined; `number` counts moves.
  * @typedef {{stones: number[], turn: Colour, last: number, winner: Colour | 0, chain: number[],
- *   number: number, swapped: boolean, inTurn: boolean, orders: Map<number, number>}} Position
+ *   number: number, swapped: boolean, inTurn: boolean, text?: string}} Position
  */
 
 /** @returns {Node} */
@@ -83,6 +83,8 @@ export class Tree {
 
   /** @param {number} index @returns {Position} */
   position(index) {
+    const known = this.positions[index];
+    if (known) return known;
     const path = this.path(index);
     let from = path.length - 1;
     while (from >= 0 && !this.positions[path[from]]) from -= 1;
@@ -96,13 +98,13 @@ export class Tree {
     const before = parent === null ? null : this.positions[parent];
     /** @type {Position} */
     const position = before
-      ? { ...before, stones: [...before.stones], orders: new Map(before.orders), last: -1 }
+      ? { ...before, stones: [...before.stones], last: -1, text: undefined }
       : { stones: Array(this.size ** 2).fill(0), turn: RED, last: -1, winner: 0, chain: [], number: 0,
-          swapped: false, inTurn: true, orders: new Map() };
+          swapped: false, inTurn: true };
     if (move) this.#play(position, move);
+    if (Object.keys(setup).length) Object.assign(position, { winner: 0, chain: [] });
     for (const [name, colour] of Object.entries(setup)) {
       position.stones[cellIndex(name, this.size)] = colour === "empty" ? 0 : colourOf(colour);
-      position.orders.delete(cellIndex(name, this.size));
       position.inTurn = false;
     }
     if (turn) {
@@ -122,13 +124,10 @@ export class Tree {
     const cell = cellIndex(move.what, this.size);
     if (cell >= 0) {
       position.stones[cell] = colour;
-      position.orders.set(cell, position.number);
       position.last = cell;
     } else if (move.what === SWAP) {
       position.stones = mirrored(position.stones, this.size);
-      position.orders = new Map();
       position.last = position.stones.findIndex((stone) => stone !== 0);
-      if (position.last >= 0) position.orders.set(position.last, position.number);
       position.swapped = true;
     } else if (move.what !== "pass") {
       position.turn = colour; // after swap-sides too, when the players have changed colours
@@ -144,6 +143,27 @@ export class Tree {
     }
     const gaveUp = move && ["resign", "forfeit"].includes(move.what);
     if (gaveUp && !position.winner) position.winner = other(colourOf(move.colour));
+  }
+
+  /** The position as a text, to keep by what is known of it. @param {number} index @param {Colour} [turn] */
+  text(index, turn) {
+    const position = this.position(index);
+    position.text ??= `/${this.size}/${stonesText(position.stones)}/`;
+    return position.text + (turn ?? position.turn);
+  }
+
+  /** Which move put a stone on a cell. @param {number} index */
+  orders(index) {
+    /** @type {Map<number, number>} */
+    const orders = new Map();
+    for (const at of this.path(index)) {
+      const { last, number } = this.position(at);
+      const { move, setup } = this.nodes[at];
+      if (move?.what === SWAP) orders.clear();
+      if (last >= 0) orders.set(last, number);
+      for (const name of Object.keys(setup)) orders.delete(cellIndex(name, this.size));
+    }
+    return orders;
   }
 
   /** May the side to move swap? @param {number} index */
@@ -196,10 +216,16 @@ export class Tree {
   remove(index) {
     const parent = this.nodes[index].parent;
     if (parent === null) return 0;
-    const kept = this.nodes.map((_, at) => !this.path(at).includes(index));
+    /** @type {boolean[]} */
+    const kept = [];
     /** @type {number[]} */
     const place = [];
-    kept.forEach((keep, at) => { place[at] = keep ? place.filter((p) => p >= 0).length : -1; });
+    let count = 0;
+    this.nodes.forEach((node, at) => {
+      kept[at] = at !== index && (node.parent === null || kept[node.parent]);
+      place[at] = count;
+      if (kept[at]) count += 1;
+    });
     this.nodes = this.nodes.filter((_, at) => kept[at])
       .map((node) => ({ ...node, parent: node.parent === null ? null : place[node.parent] }));
     this.#link();

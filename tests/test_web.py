@@ -17,7 +17,7 @@ from evaluators import Uniform
 from starlette.testclient import TestClient
 
 from hex_ai.web.analyst import AT_ONCE, Analyst
-from hex_ai.web.app import build_app
+from hex_ai.web.app import STATIC, build_app
 from hex_ai.web.asked import MAX_EVALUATIONS, MAX_POSITIONS, Budget, board_of
 from hex_ai.web.guard import HEADERS, MAX_BODY
 from hex_ai.web.runs import Runs
@@ -291,3 +291,11 @@ def test_visitors_share_batches() -> None:
     model = asyncio.run(play())
     assert model.rows >= 100
     assert model.calls < 60
+
+
+def test_the_page_is_small_and_asks_for_nothing_elsewhere() -> None:
+    files = [path for path in STATIC.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 150_000
+    for path in files:
+        addresses = set(re.findall(r"https?://[\w./-]+", path.read_text(encoding="utf-8")))
+        assert addresses <= {"http://www.w3.org/2000/svg"}, path

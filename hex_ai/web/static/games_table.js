@@ -2,7 +2,7 @@
 /** All games of a run: search, pages, and a way to each game. */
 import { ask, board, button, counted, el, number, percent, reason, row, section, table } from "./watch_parts.js";
 
-/** @typedef {import("./watch_types.js").Game} Game */
+/** @typedef {import("../types/watch_types.js").Game} Game */
 /** @typedef {[value: string, text: string][]} Choices */
 
 const PAGE = 25;

@@ -26,7 +26,7 @@ function key(picture, most, y) {
 }
 
 /**
- * @param {import("./watch_types.js").Opening} opening
+ * @param {import("../types/watch_types.js").Opening} opening
  * @param {number} room pixels
  * @returns {import("./plot_frame.js").Picture|null} null where there is no game
  */

@@ -2,7 +2,7 @@
 /** The list of runs; asks again every few seconds while one of them runs and the page is seen. */
 import { ask, board, button, counted, el, number, reason, row, table } from "./watch_parts.js";
 
-/** @typedef {import("./watch_types.js").Run} Run */
+/** @typedef {import("../types/watch_types.js").Run} Run */
 
 const PAUSE = 5;
 const LONG_PAUSE = 30;

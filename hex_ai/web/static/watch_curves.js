@@ -4,9 +4,9 @@ import { plotFrame } from "./plot_frame.js";
 import { drawChart } from "./plots.js";
 import { board, el, number, row, section, table } from "./watch_parts.js";
 
-/** @typedef {import("./watch_types.js").View} View */
-/** @typedef {import("./watch_types.js").Round} Round */
-/** @typedef {import("./watch_types.js").Ladder} Ladder */
+/** @typedef {import("../types/watch_types.js").View} View */
+/** @typedef {import("../types/watch_types.js").Round} Round */
+/** @typedef {import("../types/watch_types.js").Ladder} Ladder */
 /** @typedef {import("./plots.js").Chart} Chart */
 /** @typedef {"games"|"samples"|"evaluations"|"hours"} Over */
 /** @typedef {(round: Round, before?: Round) => number} Value */
@@ -31,7 +31,7 @@ function speed(round, before) {
   return (round.games - (before?.games ?? 0)) / (round.seconds - (before?.seconds ?? 0));
 }
 
-/** @param {import("./watch_types.js").Spent} spent @param {Over} over */
+/** @param {import("../types/watch_types.js").Spent} spent @param {Over} over */
 const at = (spent, over) => (over === "hours" ? spent.seconds / 3600 : spent[over]);
 
 /** @param {Round[]} rounds @param {Over} over @param {string} yLabel @param {Value} value @returns {Chart} */

@@ -2,7 +2,7 @@
 /** Follows one run: its view now, and each change while it runs. */
 import { ask, reason, Refused } from "./watch_parts.js";
 
-/** @typedef {import("./watch_types.js").View} View */
+/** @typedef {import("../types/watch_types.js").View} View */
 
 const LONGEST_PAUSE = 30;
 

@@ -11,7 +11,7 @@ import { learningCurves } from "./watch_curves.js";
 import { followRun } from "./watch_live.js";
 import * as parts from "./watch_parts.js";
 
-/** @typedef {import("./watch_types.js").View} View */
+/** @typedef {import("../types/watch_types.js").View} View */
 /** @typedef {import("./plots.js").Chart} Chart */
 
 const { board, button, counted, el, number, percent, section } = parts;
@@ -102,7 +102,7 @@ function part(element) {
  * @returns {() => void} ends it
  */
 export function showRun(root, name, openGame, back) {
-  /** @type {Map<number, ReturnType<typeof plotFrame<import("./watch_types.js").Opening>>>} */
+  /** @type {Map<number, ReturnType<typeof plotFrame<import("../types/watch_types.js").Opening>>>} */
   const heats = new Map();
   /** @type {ReturnType<typeof gamesTable>|null} */
   let games = null;

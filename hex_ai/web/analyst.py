@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -30,8 +31,11 @@ WAITING = 128
 PROGRESS_SECONDS = 0.05
 QUEUE_SECONDS = 2.0
 
+# How far searches stand back behind what answers visitors.
+SEARCH_NICENESS = 5
+
 # Positions whose deepest analysis is kept.
-KEPT = 2_000
+KEPT = 500
 
 Event = tuple[str, Message]
 Told = Callable[[Callable[[], Message]], None]
@@ -50,9 +54,7 @@ class Analyst:
         self.network = network
         self._device = device
         self._collector = GlobalPositionCollector(model)
-        self._threads = ThreadPoolExecutor(
-            AT_ONCE, "hex-ai visitor", initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._threads = ThreadPoolExecutor(AT_ONCE, "hex-ai visitor", initializer=_step_back)
         self._slots = Slots(AT_ONCE, WAITING)
         self._kept = OrderedDict[tuple[Any, ...], Message]()
         self._closing = threading.Event()
@@ -218,6 +220,13 @@ class Job:
     def _take(self, message: Message) -> None:
         self._latest = message
         self._news.set()
+
+
+def _step_back() -> None:
+    """Has a thread that searches leave the processor to the one that answers, where it can."""
+    torch.set_num_threads(1)
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SEARCH_NICENESS)
 
 
 def _depth(found: Message) -> tuple[bool, int]:

@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from hex_ai.web.app import build_app
 from hex_ai.web.runs import Runs
 
 CACHE_SIZE = 2**16
+
+# After which a thread that computes lets another have the interpreter: visitors wait for that.
+SWITCH_SECONDS = 0.001
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -70,6 +74,7 @@ def serve(
                 )
             )
             server.on_start = lambda: ready(f"{address}?token={token}" if token else address)
+            sys.setswitchinterval(SWITCH_SECONDS)
             server.run(sockets=[listener])
 
 

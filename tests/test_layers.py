@@ -16,7 +16,7 @@ formats
 selfplay
 arena htp bench
 training
-web
+scale web
 cli
 """
 

@@ -1,10 +1,13 @@
 """Options that several commands have."""
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from hex_ai.errors import SettingError
 
 ARCHITECTURE_MODULE = "Python file that registers your own network"
 
@@ -16,8 +19,17 @@ def load_architectures(path: Path | None) -> None:
         importlib.import_module("hex_ai.network.architecture").load_architecture_module(path)
 
 
+def require_ray() -> None:
+    """Raises `SettingError` if Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise SettingError('actors want the extra [ray]: pip install "hex_ai[ray]"')
+
+
 ArchitectureModule = Annotated[
     Path | None, typer.Option(callback=load_architectures, help=ARCHITECTURE_MODULE)
+]
+Actors = Annotated[
+    int | None, typer.Option(help="processes of Ray that play, here or in a cluster")
 ]
 BoardSize = Annotated[int, typer.Option(help="3 to 19")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:1 for the second GPU")]
@@ -26,5 +38,8 @@ GamesInFlight = Annotated[
 ]
 Model = Annotated[Path | None, typer.Option(help="checkpoint; default: the shipped one")]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8")]
+Ray = Annotated[
+    str | None, typer.Option(help="address of a cluster, or auto; default: one is started here")
+]
 Runtime = Annotated[str, typer.Option(help="auto, eager, graph, compiled or openvino")]
 Widths = Annotated[str, typer.Option(help="children kept at each level")]

@@ -1,11 +1,12 @@
 """The command that plays games."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
+import torch
 import typer
 
 from hex_ai.cli import options
@@ -59,6 +60,9 @@ def selfplay(
         int, typer.Option(help="rows that start a batch of several workers")
     ] = 1024,
     cache_size: Annotated[int, typer.Option(help="evaluations remembered")] = DEFAULT_CACHE_SIZE,
+    actors: options.Actors = None,
+    ray: options.Ray = None,
+    threads_per_actor: Annotated[int, typer.Option(help="processors that each actor takes")] = 1,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     runtime: options.Runtime = "auto",
@@ -66,6 +70,8 @@ def selfplay(
     """Play games of a network against itself."""
     if output is not None and not resume:
         require_no_run(output)
+    if actors is not None:
+        torch.set_num_threads(threads_per_actor)  # the plan's, which actors play under
     engine = SelfPlayEngine(
         model,
         board_size=board_size,
@@ -90,7 +96,11 @@ def selfplay(
         resume=resume,
     )
     last: GameRecord | None = None
-    with _stop_told(output), progress_shown(engine, err):
+    in_flight = games_in_flight or engine.runner.games_in_flight
+    by_actors: AbstractContextManager[None] = nullcontext()
+    if actors is not None:
+        by_actors = _actors(engine, actors, ray, model, architecture_module, in_flight, cache_size)
+    with _stop_told(output), by_actors, progress_shown(engine, err):
         for game in engine.generate_games(num_games, first_game):
             last = game
     if last is not None:
@@ -101,6 +111,30 @@ def selfplay(
         out.print(f"look at them in a browser: hex-ai serve --runs {quote(str(output))}")
     elif engine.summary.games:
         out.print("play against it in a browser: hex-ai serve")
+
+
+def _actors(
+    engine: SelfPlayEngine,
+    actors: int,
+    address: str | None,
+    model: Path | None,
+    architectures: Path | None,
+    games_in_flight: int,
+    cache_size: int,
+) -> AbstractContextManager[None]:
+    """Actors that play for the engine. Raises `SettingError` if Ray is not installed."""
+    options.require_ray()
+    from hex_ai.scale.engine import played_by_actors
+
+    return played_by_actors(
+        engine,
+        actors,
+        address=address,
+        model=model,
+        architectures=architectures,
+        games_in_flight=games_in_flight,
+        cache_size=cache_size,
+    )
 
 
 @contextmanager

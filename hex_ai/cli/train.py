@@ -1,11 +1,13 @@
 """The commands that learn, and that measure strength."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hex_ai.cli.options import ArchitectureModule, Device
+from hex_ai.cli import options
+from hex_ai.cli.options import ArchitectureModule, Device, require_ray
 from hex_ai.cli.output import err, out
 from hex_ai.errors import SettingError
 from hex_ai.inference.fixed_tree_search import parse_widths
@@ -15,7 +17,7 @@ from hex_ai.network.import_weights import import_weights
 from hex_ai.training.fitting import MEASURED_EVERY, FitReport
 from hex_ai.training.fitting import train as fit
 from hex_ai.training.learn import learn as run_learning
-from hex_ai.training.learner import Round
+from hex_ai.training.learner import Players, Round
 from hex_ai.training.schedule import LearnSettings
 from hex_ai.training.start import NEW_NETWORK
 
@@ -55,17 +57,22 @@ def learn(
     games_in_flight: Annotated[
         int | None, typer.Option(help="games that share batches; default: by device")
     ] = None,
+    actors: options.Actors = None,
+    ray: options.Ray = None,
     device: Device = "auto",
     architecture_module: ArchitectureModule = None,
 ) -> None:
     """Learn by self-play, from nothing or from a checkpoint."""
+    by_actors: AbstractContextManager[Players | None] = nullcontext()
+    if actors is not None:
+        by_actors = _actors(actors, ray, architecture_module)
 
     def report(done: Round, share: float) -> None:
         err.print(_round_line(done))
         status.update(f"{share:.0%} of the run, {done.games} games")
 
     try:
-        with err.status("playing") as status:
+        with by_actors as players, err.status("playing") as status:
             learnt = run_learning(
                 output,
                 board_sizes=None if board_sizes is None else numbers(board_sizes),
@@ -84,12 +91,23 @@ def learn(
                 seed=seed,
                 games_in_flight=games_in_flight,
                 device=device,
+                players=players,
                 report=report,
             )
     except Interrupted:
         err.print(f"stopped; --resume goes on with {output}")
         raise
     out.print(f"{learnt.games} games; the network is {learnt.network}")
+
+
+def _actors(
+    actors: int, address: str | None, architectures: Path | None
+) -> AbstractContextManager[Players]:
+    """Actors that play the rounds. Raises `SettingError` if Ray is not installed."""
+    require_ray()
+    from hex_ai.scale.engine import rounds_by_actors
+
+    return rounds_by_actors(actors, address=address, architectures=architectures)
 
 
 def _round_line(done: Round) -> str:

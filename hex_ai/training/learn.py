@@ -10,7 +10,7 @@ from hex_ai.network.torch_state import undisturbed
 from hex_ai.numbers import real
 from hex_ai.training.curves import Curves
 from hex_ai.training.learn_folder import read_notes
-from hex_ai.training.learner import Learner, Round
+from hex_ai.training.learner import Learner, Players, Round
 from hex_ai.training.schedule import LearnSettings, Length, settings_of_run
 
 HOUR = Length(seconds=3600)
@@ -44,6 +44,7 @@ def learn(
     seed: int | None = None,
     games_in_flight: int | None = None,
     device: str = "auto",
+    players: Players | None = None,
     report: Callable[[Round, float], None] = lambda _, __: None,
 ) -> Learnt:
     """Learns by self-play, from nothing or from a checkpoint.
@@ -58,6 +59,7 @@ def learn(
       init: checkpoint to start from instead of random weights.
       games_in_flight: games that share batches; None: by device. Changes speed, not games.
       device: `auto`, `cpu` or `cuda`.
+      players: who plays the games of a round; None: this process.
       report: is told of every round, once it is on the disk, and how far the run is, from 0 to 1.
 
     Raises:
@@ -92,6 +94,7 @@ def learn(
             resume=resume,
             device=device,
             games_in_flight=games_in_flight,
+            players=players,
         ) as learner,
         Curves(folder, learner.progress.games) as curves,
     ):

@@ -10,9 +10,10 @@ begins. So a run that was stopped, at any moment, goes on as if it had not been.
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -32,6 +33,7 @@ from hex_ai.numbers import whole
 from hex_ai.selfplay.progress_file import ProgressFile, remove_progress
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
+from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.divergence import diverged, require_finite
 from hex_ai.training.learn_folder import RunFolder
 from hex_ai.training.run_state import Progress, open_run
@@ -82,6 +84,21 @@ class Round:
     learn_seconds: float
 
 
+# Of a network under a plan, by settings, with so many games in flight and a digest for the records.
+Players: TypeAlias = Callable[
+    [nn.Module, InferencePlan, SelfPlaySettings, int, str], tuple[ModelInference, Runner]
+]
+
+
+def players_here(
+    network: nn.Module, plan: InferencePlan, settings: SelfPlaySettings, in_flight: int, digest: str
+) -> tuple[ModelInference, Runner]:
+    """A model of the network, and who plays by it in this process."""
+    model = ModelInference(copy.deepcopy(network), plan)
+    runner = Runner(model, settings, games_in_flight=in_flight, device=model.device, network=digest)
+    return model, runner
+
+
 class Learner:
     """One run of learning in a folder. Use it as a context manager.
 
@@ -92,6 +109,7 @@ class Learner:
       resume: go on with the run in the folder; with none there, start.
       device: `auto`, `cpu` or `cuda`.
       games_in_flight: by default that of the device. Changes speed, not games.
+      players: who plays the games of a round, by default this process.
 
     Raises:
       StoreError: the folder cannot be used, or holds a run though `resume` was not asked for, or
@@ -109,8 +127,9 @@ class Learner:
         resume: bool = False,
         device: str = "auto",
         games_in_flight: int | None = None,
+        players: Players | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self._players = settings, players or players_here
         self.plan = default_plan(resolve_device(device), runtime="eager")
         self._plans = {size: _plan(self.plan, size) for size in settings.board_sizes}
         if games_in_flight is None:
@@ -218,14 +237,9 @@ class Learner:
 
     def _play(self, network: nn.Module, size: int, digest: str) -> tuple[list[GameRecord], int]:
         """The games of a round, in the order of their ids, and the evaluations they took."""
-        model = ModelInference(copy.deepcopy(network), self._plans[size])
-        runner = Runner(
-            model,
-            self.settings.play_settings(size),
-            games_in_flight=min(self._in_flight, self.settings.games_per_round),
-            device=model.device,
-            network=digest,
-        )
+        in_flight = min(self._in_flight, self.settings.games_per_round)
+        settings = self.settings.play_settings(size)
+        model, runner = self._players(network, self._plans[size], settings, in_flight, digest)
         first, started = self.progress.games, time.monotonic()
         ids = range(first, first + self.settings.games_per_round)
         games: list[GameRecord] = []
@@ -238,7 +252,8 @@ class Learner:
         runner.watcher = ProgressFile(self.folder.path, stats)
         for some in runner.play(ids):
             games += some
-        return sorted(games, key=lambda game: game.game_id), model.stats.evaluations
+        evaluations = int(model.get_performance_stats()["evaluations"])
+        return sorted(games, key=lambda game: game.game_id), evaluations
 
     def _count(self, size: int, games: int, samples: int, evaluations: int, seconds: float) -> None:
         progress = self.progress

@@ -1,0 +1,1 @@
+"""Self-play by actors, in processes of one machine or of many."""

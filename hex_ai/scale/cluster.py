@@ -1,0 +1,83 @@
+"""Ray itself: one that is started here and ends with us, or one that is there already."""
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import ray
+
+from hex_ai.errors import EngineError, SettingError
+
+# Seconds until an address that does not answer is given up.
+CONNECT_SECONDS = 10.0
+
+AUTO = "auto"
+
+
+@contextmanager
+def connected(address: str | None, processors: int) -> Iterator[None]:
+    """Ray for the duration of the block.
+
+    Args:
+      address: of a cluster, as `host:port` or `ray://host:port`; `auto` for that of this machine;
+        None starts one here, which ends with the block.
+      processors: that one which is started here has to give.
+
+    Raises:
+      EngineError: no cluster is there, or it does not answer; SettingError: not an address.
+    """
+    if address not in (None, AUTO):
+        _require_answer(str(address))
+    options: dict[str, Any] = {"num_cpus": processors, "include_dashboard": False}
+    if address is not None:
+        options = {}
+    try:
+        with _signals_kept():
+            ray.init(
+                address=address or "local",
+                namespace="hex_ai",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **options,
+            )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise EngineError(f"Ray at {address or 'this machine'}: {_line(error)}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Gives signals back their handlers: Ray takes SIGTERM, and ends the process by itself."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _require_answer(address: str) -> None:
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingError(f"{address[:60]!r} is no address of Ray: {error}") from error
+    if not host or not port:
+        raise SettingError(f"{address[:60]!r} is no address of Ray: want host:port or auto")
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise EngineError(f"Ray at {address}: {error.strerror or error}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,230 @@
+"""What an actor does: it plays the games of its leases, in a process of its own.
+
+Knows nothing of Ray, so that it can be tested, and read, without.
+"""
+
+import platform
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from hex_ai import __version__
+from hex_ai.errors import SettingError
+from hex_ai.game.records import NO_CELL, GameRecord
+from hex_ai.inference.inference_plan import InferencePlan, device_name
+from hex_ai.inference.model_inference import ModelInference
+from hex_ai.inference.probe import probe_positions
+from hex_ai.network.architecture import load_architecture_module
+from hex_ai.network.checkpoint import load_checkpoint
+from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.settings import SelfPlaySettings
+from hex_ai.store.schema import ROW_FIELDS, from_table, games_of, to_table
+
+# Finished games that wait to be fetched, in lists of one step each; play waits beyond that.
+WAITING_STEPS = 64
+
+# Seconds that a call waits for a first finished game.
+PATIENCE = 0.5
+
+PROBE_ROWS = 8
+
+Versions = dict[str, str]
+_Finished: TypeAlias = "queue.Queue[list[GameRecord] | BaseException]"
+
+
+def versions() -> Versions:
+    """What must be the same for a driver and its actors."""
+    return {
+        "hex_ai": __version__,
+        "torch": str(torch.__version__),
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+    }
+
+
+# Among the ids of games: no more follow for now; and: none ever.
+LAST, END = None, -1
+
+
+class GameActor:
+    """Plays games by a network that it is sent: first `begin`, which may be called again, for
+    another network, once all games are fetched."""
+
+    def __init__(self) -> None:
+        self._ids: queue.Queue[int | None] = queue.Queue()
+
+    def begin(
+        self,
+        driver: Versions,
+        network: bytes,
+        architectures: str,
+        plan: dict[str, Any],
+        settings: dict[str, Any],
+        options: dict[str, int],
+    ) -> dict[str, Any]:
+        """Makes everything ready.
+
+        Args:
+          driver: `versions` of the process that asks.
+          network: the bytes of a checkpoint.
+          architectures: a file that registers the network's architecture, or empty.
+          plan: see `InferencePlan.to_json`.
+          settings: fields of `SelfPlaySettings`.
+          options: `games_in_flight`, `cache_size`.
+
+        Returns:
+          where this is, and as `probe` what the network answers to a fixed set of positions.
+
+        Raises:
+          SettingError: other versions than the driver's, or a plan that cannot be kept here.
+        """
+        _require_same_versions(driver)
+        self._ids.put(END)  # for the thread that played before
+        if architectures:
+            load_architecture_module(Path(architectures))
+        wanted = InferencePlan.from_json(plan)
+        torch.set_num_threads(wanted.torch_threads)
+        loaded, digest = _load(network)
+        self._model = ModelInference(loaded, wanted, cache_size=options["cache_size"])
+        self._settings = SelfPlaySettings(**settings)
+        kept = self._model.prepare(self._settings.board_size)
+        if kept != wanted:
+            raise SettingError(f"{platform.node()}: the inference plan of the run cannot be kept")
+        self._runner = Runner(
+            self._model,
+            self._settings,
+            games_in_flight=options["games_in_flight"],
+            device=wanted.device,
+            network=digest,
+        )
+        self._ids = queue.Queue()
+        self._finished: _Finished = queue.Queue(WAITING_STEPS)
+        self._thread: threading.Thread | None = None
+        self._searched = 0
+        return {
+            "node": platform.node(),
+            "device": device_name(self._model.device),
+            "probe": self._probe(),
+        }
+
+    def _probe(self) -> bytes:
+        positions = probe_positions(PROBE_ROWS, self._settings.board_size, self._model.device)
+        logits, values = self._model.batch_infer(positions)
+        self._model.check()
+        self._model.reset_stats()
+        answers = torch.cat((logits, values[:, None]), 1).cpu().contiguous()
+        found: bytes = answers.numpy().tobytes()
+        return found
+
+    def exchange(self, ids: list[int], is_last: bool) -> dict[str, Any]:
+        """Takes more games to play, and gives those that have been finished.
+
+        Args:
+          ids: of games to play after those that it has.
+          is_last: no more follow for now: the games in flight need not wait for others.
+
+        Returns:
+          `games`, Arrow's stream of the record batches that `hex_ai.store.schema` describes, or
+          None; `stats` of the model; `searches`.
+
+        Raises:
+          HexAIError: what stopped the play.
+        """
+        for game_id in ids:
+            self._ids.put(game_id)
+        if is_last:
+            self._ids.put(LAST)
+        if self._thread is None:
+            given = (self._runner, self._ids, self._finished)
+            self._thread = threading.Thread(target=self._play, args=given, daemon=True)
+            self._thread.start()
+        games = self._fetch()
+        return {
+            "games": as_bytes(games) if games else None,
+            "stats": self._model.get_performance_stats(),
+            "searches": self._searched + self._runner.searches,
+        }
+
+    def _play(self, runner: Runner, ids: "queue.Queue[int | None]", finished: _Finished) -> None:
+        """The thread that plays, with one network, until the end."""
+        torch.set_num_threads(self._model.plan.torch_threads)
+        try:
+            while (first := ids.get()) != END:
+                if first is LAST:
+                    continue
+                self._searched += runner.searches  # which counts from 0 in every play
+                for games in runner.play(chain((first,), iter(ids.get, LAST))):
+                    if games:
+                        finished.put(games)
+        except BaseException as error:  # noqa: BLE001 - raised again in the next call
+            finished.put(error)
+
+    def _fetch(self) -> list[GameRecord]:
+        """All games that are there; waits a little for the first."""
+        found: list[GameRecord] = []
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                left = max(0.0, until - time.monotonic())
+                some = self._finished.get(timeout=None if found else left, block=not found)
+            except queue.Empty:
+                return found
+            if isinstance(some, BaseException):
+                raise some
+            found += some
+
+
+def as_bytes(games: list[GameRecord]) -> bytes:
+    """Records of one run as a stream of Arrow, which says how wide their rows of cells are."""
+    table = to_table(games)
+    widths = {name: str(getattr(games[0], name).shape[1]) for name in ROW_FIELDS}
+    table = table.replace_schema_metadata(table.schema.metadata | widths)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def from_bytes(data: bytes) -> Iterator[GameRecord]:
+    """The records of a stream that `as_bytes` has made, as they were."""
+    table = pa.ipc.open_stream(data).read_all()
+    widths = {name: int(table.schema.metadata[name.encode()]) for name in ROW_FIELDS}
+    for game in games_of(from_table(table), table["network"].to_pylist()):
+        rows: dict[str, Any] = {name: _widened(game, name, widths[name]) for name in widths}
+        yield replace(game, **rows)
+
+
+def _widened(game: GameRecord, name: str, width: int) -> NDArray[Any]:
+    """Rows padded as wide as they were: a table keeps them without what they are padded with."""
+    rows: NDArray[Any] = getattr(game, name)
+    padding = NO_CELL if name.endswith("cells") else 0
+    missing = width - rows.shape[1]
+    return np.pad(rows, ((0, 0), (0, missing)), constant_values=padding) if missing else rows
+
+
+def _load(network: bytes) -> tuple[torch.nn.Module, str]:
+    with TemporaryDirectory(prefix="hex_ai-") as folder:
+        path = Path(folder) / "network.safetensors"
+        path.write_bytes(network)
+        loaded = load_checkpoint(path)
+    return loaded.network, loaded.digest
+
+
+def _require_same_versions(driver: Versions) -> None:
+    here = versions()
+    for name, version in driver.items():
+        if here.get(name) != version:
+            raise SettingError(
+                f"{platform.node()} has {name} {here.get(name)}, and the run {name} {version}"
+            )

@@ -1,0 +1,222 @@
+"""Play by actors: leases, an actor by itself, and real actors of Ray that are killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ray")
+
+from hex_ai.errors import NetworkError, RecordError, SettingError
+from hex_ai.game.records import GameRecord
+from hex_ai.network.checkpoint import default_model_path
+from hex_ai.scale.game_actor import GameActor, as_bytes, from_bytes, versions
+from hex_ai.scale.leases import Leases, game_digest
+from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+from hex_ai.store.run_folder import read_games
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-c", "from hex_ai.cli.main import main; main()"]
+SIZE, GAMES = 3, 40
+
+
+@pytest.fixture(scope="module")
+def engine() -> SelfPlayEngine:
+    return SelfPlayEngine(board_size=SIZE, search_widths=(2, 1), runtime="eager", seed=5)
+
+
+@pytest.fixture(scope="module")
+def alone(engine: SelfPlayEngine) -> dict[int, bytes]:
+    """The games of one process, by their digests."""
+    return {game.game_id: game_digest(game) for game in engine.generate_games(GAMES)}
+
+
+def begun(engine: SelfPlayEngine, **changes: Any) -> GameActor:
+    actor = GameActor()
+    given: dict[str, Any] = {
+        "driver": versions(),
+        "network": default_model_path().read_bytes(),
+        "architectures": "",
+        "plan": engine.inference.plan.to_json(),
+        "settings": {"board_size": SIZE, "search_widths": (2, 1), "seed": 5},
+        "options": {"games_in_flight": 8, "cache_size": 1000},
+    }
+    actor.begin(**given | changes)
+    return actor
+
+
+def fetched(actor: GameActor, ids: list[int], count: int) -> list[GameRecord]:
+    """So many finished games of an actor that is sent these ids."""
+    found: list[GameRecord] = []
+    answer = actor.exchange(ids, True)
+    until = time.monotonic() + 60
+    while len(found) < count and time.monotonic() < until:
+        found += from_bytes(answer["games"]) if answer["games"] else []
+        answer = actor.exchange([], False)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_is_lost_every_game_is_finished_once(seed: int) -> None:
+    rng = random.Random(seed)
+    games = {n: _Game(n) for n in range(rng.randrange(200))}
+    leases = Leases(games)
+    holders = {name: list[int]() for name in range(3)}
+    finished: list[int] = []
+    while not leases.done:
+        name = rng.choice(list(holders))
+        match rng.randrange(5):
+            case 0:
+                assert leases.give_back(name) == len(holders[name])
+                # What it has finished may still arrive.
+                del holders[name]
+                holders[max(holders, default=0) + name + 1] = []
+            case 1 | 2:
+                holders[name] += leases.take(name, rng.randrange(1, 20))
+            case _:
+                for game_id in holders[name][: rng.randrange(20)]:
+                    assert leases.finish(name, games[game_id])
+                    holders[name].remove(game_id)
+                    finished.append(game_id)
+        assert leases.held(name) == len(holders.get(name, ()))
+    assert sorted(finished) == list(games)
+
+
+def test_a_game_that_comes_twice_must_be_the_same(engine: SelfPlayEngine) -> None:
+    first, second = engine.generate_games(2)
+    leases = Leases(range(2))
+    leases.take("one", 2)
+    assert leases.finish("one", first)
+    assert not leases.finish("two", first)
+    other = GameRecord(**vars(second) | {"game_id": first.game_id})
+    with pytest.raises(RecordError, match=f"game {first.game_id} was played twice"):
+        leases.finish("two", other)
+
+
+def test_an_actor_plays_the_games_of_one_process(
+    engine: SelfPlayEngine, alone: dict[int, bytes]
+) -> None:
+    actor = begun(engine)
+    games = fetched(actor, [7, 3, 30, *range(10, 20)], 13)
+    # After a last one more may come: those that another actor has lost.
+    games += fetched(actor, [1, 2], 2)
+    assert {game.game_id: game_digest(game) for game in games} == {
+        n: alone[n] for n in (1, 2, 3, 7, 30, *range(10, 20))
+    }
+    assert actor.exchange([], False)["searches"] >= 100
+
+
+def test_records_travel_unchanged(engine: SelfPlayEngine) -> None:
+    games = list(engine.generate_games(5))
+    back = list(from_bytes(as_bytes(games)))
+    assert list(map(game_digest, back)) == list(map(game_digest, games))
+    for game, other in zip(games, back, strict=True):
+        for name, value in vars(game).items():
+            assert np.array_equal(value, getattr(other, name)), name
+
+
+def test_an_actor_of_another_version_refuses(engine: SelfPlayEngine) -> None:
+    for name in versions():
+        with pytest.raises(SettingError, match=rf"has {name} .*, and the run {name} 0\.0"):
+            begun(engine, driver=versions() | {name: "0.0"})
+
+
+def test_what_stops_the_play_is_told_in_the_next_call(
+    engine: SelfPlayEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(ids: Iterator[int]) -> Iterator[list[GameRecord]]:
+        raise NetworkError(f"no game {next(ids)}")
+        yield
+
+    actor = begun(engine)
+    monkeypatch.setattr(actor._runner, "play", broken)
+    with pytest.raises(NetworkError, match="no game 4"):
+        fetched(actor, [4], 1)
+
+
+class _Game:
+    """Stands for a record: nothing but its id is looked at."""
+
+    def __init__(self, game_id: int) -> None:
+        self.game_id = game_id
+
+
+@pytest.fixture(autouse=True)
+def digest_of_toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest(game: Any) -> bytes:
+        return str(game.game_id).encode() if isinstance(game, _Game) else game_digest(game)
+
+    monkeypatch.setattr("hex_ai.scale.leases.game_digest", digest)
+
+
+def selfplay(folder: Path, *flags: str) -> "subprocess.Popen[str]":
+    tiny = f"--board-size {SIZE} --search-widths 2,1 --seed 5 --runtime eager --out {folder}"
+    command = [*COMMAND, "selfplay", *tiny.split(), *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def actors() -> list[int]:
+    """The processes of actors on this machine."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::GameActor"):
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+def eventually(found: Any) -> Any:
+    until = time.monotonic() + 90
+    while time.monotonic() < until:
+        if result := found():
+            return result
+        time.sleep(0.05)
+    raise AssertionError("it has not come to that")
+
+
+@pytest.fixture
+def no_ray_before() -> Iterator[None]:
+    before = actors()
+    yield
+    eventually(lambda: set(actors()) <= set(before))
+
+
+def test_games_of_actors_that_are_killed_are_those_of_one_process(
+    tmp_path: Path, no_ray_before: None
+) -> None:
+    flags = ("--num-games", "1500", "--games-in-flight", "16")
+    alone = selfplay(tmp_path / "alone", *flags)
+    many = selfplay(tmp_path / "many", *flags, "--actors", "2")
+    for _ in range(2):
+        victim = eventually(actors)[0]
+        eventually(lambda: list((tmp_path / "many").glob("*.parquet")) or many.poll() is not None)
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda victim=victim: victim not in actors())
+    _, err = many.communicate(timeout=120)
+    assert many.returncode == 0, err
+    assert "Traceback" not in err
+    assert "an actor is lost" in err
+    alone.communicate(timeout=120)
+    assert alone.returncode == 0
+    games = [
+        {game.game_id: game_digest(game) for game in read_games(tmp_path / name)}
+        for name in ("alone", "many")
+    ]
+    assert games[0] == games[1]
+    assert len(games[0]) == 1500
+    assert json.loads((tmp_path / "many" / "summary.json").read_text())["performance"][
+        "evaluations"
+    ]

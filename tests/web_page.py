@@ -46,8 +46,8 @@ def page_tool(name: str) -> Path:
 
 
 @contextmanager
-def served(*flags: str | Path) -> Iterator[str]:
-    """The address of a server that ends with the block, by Ctrl-C and without a complaint."""
+def begun_server(*flags: str | Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A server that can be asked, and its address; it ends with the block at the latest."""
     command = [sys.executable, "-c", _COMMAND, "serve", "--port", "0", *map(str, flags)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -57,7 +57,17 @@ def served(*flags: str | Path) -> Iterator[str]:
             line = server.stdout.readline()
             address = re.findall(r"http://\S+", line)
             assert address, (line, server.stderr and server.stderr.read())
-            yield address[0]
+            yield server, address[0]
+        finally:
+            server.kill()
+
+
+@contextmanager
+def served(*flags: str | Path) -> Iterator[str]:
+    """The address of a server that ends with the block, by Ctrl-C and without a complaint."""
+    with begun_server(*flags) as (server, address):
+        try:
+            yield address
         finally:
             server.send_signal(signal.SIGINT)
             _, complaint = server.communicate(timeout=10)

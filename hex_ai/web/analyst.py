@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 
-from hex_ai.errors import HexAIError
 from hex_ai.htp.board import Board
 from hex_ai.inference.global_collector import GlobalPositionCollector
 from hex_ai.inference.position_collector import Evaluator
 from hex_ai.puct.search import make_ready
 from hex_ai.web.asked import Budget
 from hex_ai.web.slots import Slots, Ticket
-from hex_ai.web.thinking import Message, Thinker
+from hex_ai.web.thinking import Left, Message, Thinker
 
 # Searches at once: one a processor, and two at least, so that a long one does not stop the others.
 AT_ONCE = max(2, min(8, os.cpu_count() or 1))
@@ -66,9 +65,13 @@ class Analyst:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Ends all searches."""
+    def stop(self) -> None:
+        """Ends all searches with what they have; none begins any more."""
         self._closing.set()
+
+    def close(self) -> None:
+        """Stops, and waits until nobody thinks any more."""
+        self.stop()
         self._threads.shutdown()
         self._collector.close()
 
@@ -87,7 +90,9 @@ class Analyst:
         return Job(self, self._slots.enter(), partial(self._sweep, boards))
 
     def run(self, work: Callable[[], Message]) -> "asyncio.Future[Message]":
-        """Has a thread do something."""
+        """Has a thread do something. Raises `Left` after `stop`."""
+        if self._closing.is_set():
+            raise Left("the server ends")
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _search(
@@ -173,42 +178,37 @@ class Job:
         self._told_at = 0.0
 
     async def events(self) -> AsyncIterator[Event]:
-        """`queued` while others come first, `progress` during the work, `done` or `error`."""
+        """`queued` while others come first, `progress` during the work, and `done`.
+
+        Raises:
+          Exception: whatever the work raised.
+        """
         while not self._ticket.turn.done():
             yield "queued", {"ahead": self._ticket.ahead}
             await asyncio.wait({self._ticket.turn}, timeout=QUEUE_SECONDS)
         told = partial(self._told, asyncio.get_running_loop())
         self._doing = self._analyst.run(partial(self._work, self._stop, told))
-        self._doing.add_done_callback(lambda _: self._news.set())
+        self._doing.add_done_callback(self._ended)
         while not self._doing.done():
             await self._news.wait()
             self._news.clear()
             if self._latest is not None and not self._doing.done():
                 latest, self._latest = self._latest, None
                 yield "progress", latest
-        yield self._outcome(self._doing)
+        yield "done", self._doing.result()
 
     def end(self) -> None:
-        """Stops the work, if it is not done, and gives the place back when it has stopped."""
+        """Stops the work, if it is not done; gives the place back if it has not begun."""
         self._stop.set()
-        if self._doing is None or self._doing.done():
+        if self._doing is None:
             self._ticket.give_back()
-        else:
-            self._doing.add_done_callback(self._ended)
 
     def _ended(self, doing: "asyncio.Future[Message]") -> None:
-        """Nobody waits for the work any more, nor for its error."""
-        if not doing.cancelled():
-            doing.exception()
+        """The next one begins, whether anybody reads what came of this or not."""
         self._ticket.give_back()
-
-    def _outcome(self, doing: "asyncio.Future[Message]") -> Event:
-        error = doing.exception()
-        if error is None:
-            return "done", doing.result()
-        if not isinstance(error, HexAIError):
-            raise error
-        return "error", {"error": str(error)}
+        self._news.set()
+        if not doing.cancelled():
+            doing.exception()  # it is no fault that nobody asks for it
 
     def _told(self, loop: asyncio.AbstractEventLoop, say: Callable[[], Message]) -> None:
         """In the thread that works: passes on what it says, not too often."""

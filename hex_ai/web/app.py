@@ -1,7 +1,7 @@
 """What the page asks for by HTTP, and what it is answered."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
 
 from hex_ai import __version__
 from hex_ai.errors import HexAIError, SettingError
 from hex_ai.game.records import MAX_SIZE
 from hex_ai.puct.levels import LEVELS
-from hex_ai.web.analyst import Analyst, Answered, Event, Job
+from hex_ai.web.analyst import Analyst, Answered, Job
+from hex_ai.web.answers import EventStream, answer, event, refusal
 from hex_ai.web.asked import (
     MAX_EVALUATIONS,
     MAX_SECONDS,
@@ -42,6 +42,9 @@ STATIC = Path(__file__).parent / "static"
 # Seconds after which a visitor who was turned away may come again.
 RETRY_AFTER = 5
 
+# Seconds within which the body of a request must be there.
+BODY_SECONDS = 20.0
+
 
 def build_app(analyst: Analyst, runs: Runs | None = None, token: str = "") -> Starlette:
     """The page over an engine.
@@ -61,13 +64,16 @@ def build_app(analyst: Analyst, runs: Runs | None = None, token: str = "") -> St
         Route("/api/read", pages.read, methods=["POST"]),
         Route("/api/write", pages.write, methods=["POST"]),
         *(RunPages(runs).routes() if runs is not None else ()),
-        Mount("/", _Static(directory=STATIC, html=True)),
     ]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, token=token)],
         exception_handlers={HexAIError: _refused, HTTPException: _not_found},
     )
+    # Not a route, which would answer a known path that is asked in the wrong way, too.
+    app.router.default = _Static(directory=STATIC, html=True)
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Static(StaticFiles):
@@ -79,25 +85,9 @@ class _Static(StaticFiles):
         return response
 
 
-class EventStream(StreamingResponse):
-    """Server-sent events of a job, which ends with the visitor."""
-
-    def __init__(self, job: Job | Answered) -> None:
-        super().__init__(_as_text(job.events()), media_type="text/event-stream")
-        self.headers["Cache-Control"] = "no-store"
-        self._job = job
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the events; the work ends with them, or with the visitor."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._job.end()
-
-
-async def _as_text(events: AsyncIterator[Event]) -> AsyncIterator[str]:
-    async for name, message in events:
-        yield f"event: {name}\ndata: {json.dumps(message, allow_nan=False)}\n\n"
+def _stream(job: Job | Answered) -> Response:
+    """The events of a job, which ends with the visitor."""
+    return EventStream((event(*told) async for told in job.events()), job.end)
 
 
 class _Pages:
@@ -107,7 +97,7 @@ class _Pages:
         self._analyst, self._has_runs = analyst, has_runs
 
     async def engine(self, _: Request) -> Response:
-        return _answer(
+        return answer(
             {
                 "version": __version__,
                 "network": self._analyst.network,
@@ -122,31 +112,31 @@ class _Pages:
     async def search(self, request: Request) -> Response:
         data = await _body(request)
         play = part({"play": False} | dict(data), "play", bool)
-        return EventStream(self._analyst.search(open_board(data), budget_of(data), play))
+        return _stream(self._analyst.search(open_board(data), budget_of(data), play))
 
     async def sweep(self, request: Request) -> Response:
-        return EventStream(self._analyst.sweep(boards_of(await _body(request))))
+        return _stream(self._analyst.sweep(boards_of(await _body(request))))
 
     async def read(self, request: Request) -> Response:
         text = part(await _body(request), "text", str)
         if len(text) > MAX_TEXT:
             raise SettingError(f"the text is longer than {MAX_TEXT} characters")
-        return _answer(await run_in_threadpool(lambda: tree_json(read_any(text))))
+        return answer(await run_in_threadpool(lambda: tree_json(read_any(text))))
 
     async def write(self, request: Request) -> Response:
         data = await _body(request)
         form, tree = part(data, "format", str), data.get("tree")
-        return _answer(
+        return answer(
             {"text": await run_in_threadpool(lambda: write_any(tree_of_json(tree), form))}
         )
 
 
 async def _health(_: Request) -> Response:
-    return _answer({"status": "ok"})
+    return answer({"status": "ok"})
 
 
 async def _description(_: Request) -> Response:
-    return _answer(DESCRIPTION)
+    return answer(DESCRIPTION)
 
 
 async def _body(request: Request) -> Mapping[str, Any]:
@@ -155,21 +145,21 @@ async def _body(request: Request) -> Mapping[str, Any]:
     if kind != "application/json":
         # A form of another page could send other kinds without being asked.
         raise HTTPException(415, "want application/json")
-    return read_json(await request.body())
-
-
-def _answer(data: Mapping[str, Any]) -> Response:
-    return JSONResponse(data, headers={"Cache-Control": "no-store"})
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.body()
+    except TimeoutError as error:
+        raise HTTPException(408, f"the body took longer than {BODY_SECONDS:g} seconds") from error
+    return read_json(body)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     if isinstance(error, BusyError):
-        headers = {"Retry-After": str(RETRY_AFTER)}
-        return JSONResponse({"error": str(error)}, 503, headers)
-    return JSONResponse({"error": str(error)}, 400)
+        return refusal(503, str(error), {"Retry-After": str(RETRY_AFTER)})
+    return refusal(400, str(error))
 
 
 async def _not_found(_: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    return refusal(error.status_code, error.detail, error.headers)

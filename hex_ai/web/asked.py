@@ -8,13 +8,15 @@ from typing import Any
 from hex_ai.errors import SettingError
 from hex_ai.game.records import BLUE, MAX_SIZE, RED
 from hex_ai.htp.board import Board
-from hex_ai.puct.levels import level
+from hex_ai.puct.levels import LEVELS
 
 # What one visitor may ask for.
 MAX_SECONDS = 60.0
 MAX_EVALUATIONS = 20_000
 MAX_POSITIONS = 400
 MAX_TEXT = 2**18
+
+_MOST = {"evaluations": MAX_EVALUATIONS, "seconds": MAX_SECONDS, "level": len(LEVELS)}
 
 _STONES = {".": 0, "R": RED, "B": BLUE}
 _COLOURS = {"red": RED, "blue": BLUE}
@@ -73,7 +75,7 @@ def board_of(data: object, name: str = "position") -> Board:
     size = position.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= MAX_SIZE:
         raise SettingError(f"{name}: size is not a whole number from 1 to {MAX_SIZE}")
-    text, turn = part(position, "stones", str), part(position, "turn", str)
+    text, turn = (_of_kind(position.get(key), str, f"{name}: {key}") for key in ("stones", "turn"))
     if len(text) != size**2 or set(text) - _STONES.keys():
         raise SettingError(f"{name}: stones are not {size**2} of '.', 'R' and 'B'")
     if turn not in _COLOURS:
@@ -104,18 +106,15 @@ def boards_of(data: Mapping[str, Any]) -> list[Board]:
 
 def budget_of(data: Mapping[str, Any]) -> Budget:
     """How long to think about a request. Raises `SettingError`."""
-    names = ("evaluations", "seconds", "level")
-    given = {name: data[name] for name in names if data.get(name) is not None}
+    given = {name: data[name] for name in _MOST if data.get(name) is not None}
     if len(given) != 1:
         raise SettingError("want one of evaluations, seconds and level")
     ((name, value),) = given.items()
     kinds = int | float if name == "seconds" else int
     if not isinstance(value, kinds) or isinstance(value, bool) or value != value:
         raise SettingError(f"{name} is not a {'' if name == 'seconds' else 'whole '}number")
-    if name == "level":
-        level(value)
-        return Budget(level=value)
-    most = MAX_SECONDS if name == "seconds" else MAX_EVALUATIONS
-    if not 0 < value <= most:
-        raise SettingError(f"{name} {str(value)[:20]} is outside 0 to {most:g}")
-    return Budget(seconds=float(value)) if name == "seconds" else Budget(value)
+    least, most = (0 if name == "seconds" else 1), _MOST[name]
+    if not least <= value <= most or not value:
+        raise SettingError(f"{name} {str(value)[:20]} is outside {least} to {most:g}")
+    wanted: dict[str, Any] = {name: float(value) if name == "seconds" else value}
+    return Budget(**wanted)

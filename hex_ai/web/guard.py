@@ -1,17 +1,26 @@
 """What stands before every request: who may ask, how much, and what a browser may do with it."""
 
+import asyncio
 import hmac
+import re
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hex_ai.web.answers import fault, refusal
 
 MAX_BODY = 2**20
 
-_COOKIE = "hex-ai"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Seconds that a visitor may take nothing of an answer.
+STALLED_SECONDS = 120.0
+
+_OWN_HOST = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{0,5})?", re.IGNORECASE)
+_LENGTH = re.compile("[0-9]{1,20}")
+_TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
 
 # Everything comes from this server, and nothing else may be asked, framed or run.
 HEADERS = {
@@ -28,6 +37,10 @@ HEADERS = {
 
 class _TooLarge(Exception):
     """A body goes on beyond what is read."""
+
+
+class _Stalled(Exception):
+    """A visitor does not take the answer."""
 
 
 class Guard:
@@ -50,32 +63,42 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
-        if refusal is not None:
-            await refusal(scope, receive, _with_headers(send))
+        refused = self._refusal(scope, headers)
+        if refused is not None:
+            await refused(scope, receive, _Sending(send))
             return
+        sending = _Sending(send)
         try:
-            await self._app(scope, _bounded(receive), _with_headers(send))
+            await self._app(scope, _bounded(receive), sending)
+        except (ClientDisconnect, _Stalled):
+            return
         except _TooLarge:
-            response = _error(413, f"the body is larger than {MAX_BODY} bytes")
-            await response(scope, receive, _with_headers(send))
+            answered = refusal(413, _TOO_LARGE)
+        except Exception as error:  # noqa: BLE001 - one answer fails, and the server goes on
+            answered = refusal(500, fault(error))
+        else:
+            return
+        if not sending.begun:
+            await answered(scope, receive, sending)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
-        if not self._token and _name_of(headers.get("host", "")) not in _LOOPBACK:
-            return _error(403, "this page is for this machine alone")
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            return _error(403, "another page must not ask here")
-        if self._token and not self._is_known(headers):
+        host = headers.get("host", "")
+        if not self._token and not _OWN_HOST.fullmatch(host):
+            return refusal(403, "this page is for this machine alone")
+        ours = (f"http://{host}".lower(), f"https://{host}".lower())
+        if any(origin.lower() not in ours for origin in headers.getlist("origin")):
+            return refusal(403, "another page must not ask here")
+        asks_by_token = b"token=" in scope["query_string"]
+        if self._token and (asks_by_token or not self._is_known(_cookie_of(scope), headers)):
             return self._introduced(scope)
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY:
-            return _error(413, f"the body is larger than {MAX_BODY} bytes")
+        if not _LENGTH.fullmatch(length) or int(length) > MAX_BODY:
+            return refusal(413, _TOO_LARGE)
         return None
 
-    def _is_known(self, headers: Headers) -> bool:
+    def _is_known(self, name: str, headers: Headers) -> bool:
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(name)
         except CookieError:
             return False
         return cookie is not None and self._fits(cookie.value)
@@ -85,34 +108,41 @@ class Guard:
 
     def _introduced(self, scope: Scope) -> Response:
         """The way on for a visitor whose address holds the token: without it, and remembered."""
-        query = parse_qs(scope["query_string"].decode("latin-1"))
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         if not self._fits(query.pop("token", [""])[0]):
-            return _error(403, "want the address that `hex-ai serve` has printed")
+            return refusal(403, "want the address that `hex-ai serve` has printed")
         rest = urlencode(query, doseq=True)
-        response = RedirectResponse(scope["path"] + (f"?{rest}" if rest else ""), 303)
-        response.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
+        place = "/" + quote(scope["path"].lstrip("/"))  # two slashes would lead to another server
+        response = RedirectResponse(place + (f"?{rest}" if rest else ""), 303)
+        response.set_cookie(_cookie_of(scope), self._token, httponly=True, samesite="strict")
         return response
 
 
-def _name_of(host: str) -> str:
-    """The name in a `Host` header, without its port."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+def _cookie_of(scope: Scope) -> str:
+    """A browser keeps cookies by host, where several servers may be, each on its port."""
+    _, port = scope.get("server") or ("", 0)
+    return f"hex-ai-{port}"
 
 
-def _error(status: int, reason: str) -> Response:
-    return JSONResponse({"error": reason}, status)
+class _Sending:
+    """Sends an answer with `HEADERS`, to a visitor who takes it.
 
+    Attributes:
+      begun: whether a part of it has been sent.
+    """
 
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    def __init__(self, send: Send) -> None:
+        self._send, self.begun = send, False
+
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message).update(HEADERS)
-        await send(message)
-
-    return sending
+        self.begun = True
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self._send(message)
+        except TimeoutError as error:
+            raise _Stalled from error
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hex_ai.errors import NotationError, SettingError, StoreError
 from hex_ai.formats.games import written_games
+from hex_ai.formats.moves import short
 from hex_ai.game.notation import cell_index, cell_name
 from hex_ai.game.records import BLUE, ENDS, MAX_SIZE, RED
 from hex_ai.numbers import real, whole
@@ -165,5 +166,5 @@ def _opens_with(columns: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.bo
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:
     if value not in known:
-        raise SettingError(f"{what} {value!r} is not one of {', '.join(known)}")
+        raise SettingError(f"{what} {short(value)} is not one of {', '.join(known)}")
     return value

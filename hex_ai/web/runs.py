@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hex_ai.errors import HexAIError, SettingError, StoreError
+from hex_ai.formats.moves import short
 from hex_ai.numbers import whole
 from hex_ai.store.run_folder import count_games
 from hex_ai.web.recorded_game import read_game, shown_game
@@ -123,7 +124,7 @@ class Runs:
             game is there twice; SettingError: no such format.
         """
         if to not in DOWNLOADS:
-            raise SettingError(f"format {to!r} is not one of {', '.join(DOWNLOADS)}")
+            raise SettingError(f"format {short(to)} is not one of {', '.join(DOWNLOADS)}")
         run = self._run(name)
         shards = list(self._files(run).shards)
         if not shards:
@@ -136,7 +137,7 @@ class Runs:
     def _run(self, name: str) -> FoundRun:
         run = self._scan().get(name)
         if run is None:
-            raise StoreError(f"no run {name}")
+            raise StoreError(f"no run {name[:200]}")
         return run
 
     def _scan(self) -> dict[str, FoundRun]:

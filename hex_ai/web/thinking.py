@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hex_ai.errors import HexAIError
+from hex_ai.errors import HexAIError, InvalidEvaluationError
 from hex_ai.game.positions import Positions
 from hex_ai.htp.board import BLACK, Board
 from hex_ai.htp.chooser import ALL_MOVES, fairest
@@ -37,7 +37,7 @@ SWEEP_POSITIONS = 16
 
 
 class Left(HexAIError):
-    """The visitor who asked has gone."""
+    """The visitor who asked has gone, or the server goes."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class Thinker:
         evaluations = budget.evaluations
         if budget.level is not None:
             evaluations = max(1, level(budget.level).evaluations)
-        return say(search.search(evaluations=evaluations, seconds=budget.seconds))
+        found = search.search(evaluations=evaluations, seconds=budget.seconds)
+        self.collector.check()
+        return say(found)
 
     def move(self, board: Board, budget: Budget, found: Message) -> str:
         """The move to play, by what a search of this budget has found: a cell, or `swap-pieces`."""
@@ -124,7 +126,10 @@ class Thinker:
         """Chances `[A]` of the moves by the network alone, and its value."""
         logits, values = self.collector.evaluate(position)
         self.collector.check()
-        return log_priors(logits, position.legal_moves())[0].exp().cpu(), float(values[0])
+        policy = log_priors(logits, position.legal_moves())[0].exp().cpu()
+        if not policy.isfinite().all():
+            raise InvalidEvaluationError("the network gave a policy that is not finite")
+        return policy, float(values[0])
 
     def _fairest(self, board: Board) -> int:
         position = board.position().to(self.device)
@@ -220,4 +225,6 @@ def _message(board: Board, policy: Tensor, found: PuctResult) -> Message:
 
 
 def _chance(value: float) -> float:
+    if not math.isfinite(value):
+        raise InvalidEvaluationError("the network gave a value that is not finite")
     return float(to_win_probability(torch.tensor(value)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -96,10 +96,17 @@ def selfplay(
         resume=resume,
     )
     last: GameRecord | None = None
-    in_flight = games_in_flight or engine.runner.games_in_flight
     by_actors: AbstractContextManager[None] = nullcontext()
     if actors is not None:
-        by_actors = _actors(engine, actors, ray, model, architecture_module, in_flight, cache_size)
+        by_actors = _actors(
+            engine,
+            actors,
+            address=ray,
+            model=model,
+            architectures=architecture_module,
+            games_in_flight=games_in_flight or engine.runner.games_in_flight,
+            cache_size=cache_size,
+        )
     with _stop_told(output), by_actors, progress_shown(engine, err):
         for game in engine.generate_games(num_games, first_game):
             last = game
@@ -113,28 +120,12 @@ def selfplay(
         out.print("play against it in a browser: hex-ai serve")
 
 
-def _actors(
-    engine: SelfPlayEngine,
-    actors: int,
-    address: str | None,
-    model: Path | None,
-    architectures: Path | None,
-    games_in_flight: int,
-    cache_size: int,
-) -> AbstractContextManager[None]:
-    """Actors that play for the engine. Raises `SettingError` if Ray is not installed."""
+def _actors(engine: SelfPlayEngine, actors: int, **given: Any) -> AbstractContextManager[None]:
+    """See `played_by_actors`. Raises `SettingError` if Ray is not installed."""
     options.require_ray()
     from hex_ai.scale.engine import played_by_actors
 
-    return played_by_actors(
-        engine,
-        actors,
-        address=address,
-        model=model,
-        architectures=architectures,
-        games_in_flight=games_in_flight,
-        cache_size=cache_size,
-    )
+    return played_by_actors(engine, actors, **given)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ class RayRunner:
         self._made = self._losses = 0
         self._past: list[Seat] = []
         self._seats: list[Seat] = []
-        self._probes: dict[Any, bytes] = {}
+        self._probe: bytes | None = None
 
     def set_job(self, job: Callable[[], Job]) -> None:
         """What is to be played from the next `play` on, which asks for it."""
@@ -146,7 +146,7 @@ class RayRunner:
         job = self._job()
         self.settings, self._in_flight = job.settings, job.options["games_in_flight"]
         self._sent = {name: ray.put(value) for name, value in job.arguments().items()}
-        self._past, is_done = [], False
+        self._past, self._probe, is_done = [], None, False
         try:
             waiting = {self._begin(seat): seat for seat in self._seats}
             waiting |= dict(self._new_call() for _ in range(self.workers - len(waiting)))
@@ -217,8 +217,8 @@ class RayRunner:
 
     def _require_same_answers(self, about: dict[str, Any]) -> None:
         """Raises `SettingError` where an actor's network answers with other bits."""
-        first = self._probes.setdefault(self._sent["network"], about["probe"])
-        if about["probe"] != first:
+        self._probe = self._probe or about["probe"]
+        if about["probe"] != self._probe:
             raise SettingError(
                 f"{about['node']} ({about['device']}) evaluates positions to other bits than the"
                 " others under the same inference plan"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from evaluators import Hashed, random_roots
 from test_puct import assert_sound, fields, searched
-from test_threats import filled, winners
+from test_threats import filled, require_proofs_hold, winners
 
 from hex_ai.game.threats import Verdicts, resolve
 from hex_ai.inference.position_collector import PositionCollector
@@ -31,18 +31,7 @@ def test_proofs_hold_wherever_the_loser_has_all_cells_but_the_carrier(
     size: int, share: Share
 ) -> None:
     positions = random_roots(share(400, 4000), size, 20 + size, CPU)
-    found = HSearch(size).resolve(positions)
-    empty = positions.legal_moves()
-    assert not (found.carriers & ~empty).any()
-    for winner in (1, -1):
-        rows = found.proven == winner
-        assert rows.any()
-        outside = empty[rows] & ~found.carriers[rows]
-        try:
-            hardest = filled(positions[rows], outside, -winner)
-        except ValueError as error:
-            raise AssertionError("the loser joins outside the carrier") from error
-        assert (winners(hardest) == winner).all()
+    require_proofs_hold(positions, HSearch(size).resolve(positions))
 
 
 @pytest.mark.parametrize("size", [3, 4])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
-from hex_ai.game.threats import resolve
+from hex_ai.game.threats import Verdicts, resolve
 
 Share = Callable[[int, int], int]
 
@@ -30,12 +30,8 @@ def winners(positions: Positions) -> Tensor:
     return torch.tensor([solve(board) for board in slow_boards(positions)], dtype=torch.int8)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4])
-def test_verdicts_hold_wherever_the_loser_has_all_cells_but_the_carrier(
-    size: int, share: Share
-) -> None:
-    positions = random_roots(share(400, 4000), size, size, torch.device("cpu"))
-    found = resolve(positions)
+def require_proofs_hold(positions: Positions, found: Verdicts) -> None:
+    """The winner of a proof wins although the loser has all empty cells but the carrier."""
     empty = positions.legal_moves()
     assert not (found.carriers & ~empty).any()
     for winner in (1, -1):
@@ -47,6 +43,14 @@ def test_verdicts_hold_wherever_the_loser_has_all_cells_but_the_carrier(
         except ValueError as error:
             raise AssertionError("the loser joins outside the carrier") from error
         assert (winners(hardest) == winner).all()
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_verdicts_hold_wherever_the_loser_has_all_cells_but_the_carrier(
+    size: int, share: Share
+) -> None:
+    positions = random_roots(share(400, 4000), size, size, torch.device("cpu"))
+    require_proofs_hold(positions, resolve(positions))
 
 
 @pytest.mark.parametrize("size", [3, 4])

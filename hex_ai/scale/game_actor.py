@@ -92,19 +92,13 @@ class GameActor:
         self._ids.put(END)  # for the thread that played before
         if architectures:
             load_architecture_module(Path(architectures))
-        wanted = InferencePlan.from_json(plan)
-        torch.set_num_threads(wanted.torch_threads)
-        loaded, digest = _load(network)
-        self._model = ModelInference(loaded, wanted, cache_size=options["cache_size"])
         self._settings = SelfPlaySettings(**settings)
-        kept = self._model.prepare(self._settings.board_size)
-        if kept != wanted:
-            raise SettingError(f"{platform.node()}: the inference plan of the run cannot be kept")
+        self._model, digest = self._prepared(network, plan, options["cache_size"])
         self._runner = Runner(
             self._model,
             self._settings,
             games_in_flight=options["games_in_flight"],
-            device=wanted.device,
+            device=self._model.device,
             network=digest,
         )
         self._ids = queue.Queue()
@@ -116,6 +110,18 @@ class GameActor:
             "device": device_name(self._model.device),
             "probe": self._probe(),
         }
+
+    def _prepared(
+        self, network: bytes, plan: dict[str, Any], cache_size: int
+    ) -> tuple[ModelInference, str]:
+        """The model under its plan, and the network's digest."""
+        wanted = InferencePlan.from_json(plan)
+        torch.set_num_threads(wanted.torch_threads)
+        loaded, digest = _load(network)
+        model = ModelInference(loaded, wanted, cache_size=cache_size)
+        if model.prepare(self._settings.board_size) != wanted:
+            raise SettingError(f"{platform.node()}: the inference plan of the run cannot be kept")
+        return model, digest
 
     def _probe(self) -> bytes:
         positions = probe_positions(PROBE_ROWS, self._settings.board_size, self._model.device)

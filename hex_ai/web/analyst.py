@@ -30,6 +30,9 @@ WAITING = 128
 PROGRESS_SECONDS = 0.05
 QUEUE_SECONDS = 2.0
 
+# Milliseconds that a search waits for others to ask too: without, they would take turns.
+SHARING_MS = 10.0
+
 # How far searches stand back behind what answers visitors.
 SEARCH_NICENESS = 5
 
@@ -52,7 +55,7 @@ class Analyst:
     def __init__(self, model: Evaluator, device: torch.device, network: str) -> None:
         self.network = network
         self._device = device
-        self._collector = GlobalPositionCollector(model)
+        self._collector = GlobalPositionCollector(model, max_batch_delay_ms=SHARING_MS)
         self._threads = ThreadPoolExecutor(AT_ONCE, "hex-ai visitor", initializer=_step_back)
         self._slots = Slots(AT_ONCE, WAITING)
         self._kept = OrderedDict[tuple[Any, ...], Message]()

@@ -1,6 +1,7 @@
 """The `openvino` runtime: the same function as in torch, bits that depend on nothing beside a row,
 int8 that follows from the network, and what happens where any of it cannot be had."""
 
+import gc
 import logging
 import os
 import subprocess
@@ -85,6 +86,21 @@ def test_a_row_has_the_same_bits_in_every_batch_and_for_every_thread(precision: 
         for rows in (1, 2, 3, 7, 31, 33, 64, 65, 97, 150):
             found = asked.batch_infer(positions[150 - rows :])
             assert all(map(torch.equal, found, (part[150 - rows :] for part in wanted)))
+
+
+def test_batches_leave_no_copy_of_an_operation_behind() -> None:
+    asked, positions = model(random_network(1, 8, 2, paths=2)), random_positions(40, 5, 5)
+    asked.prepare(5)
+
+    def copies() -> int:
+        gc.collect()
+        kind = openvino_network._distance_operation()
+        return sum(type(found) is kind for found in gc.get_objects())
+
+    before = copies()
+    for rows in range(1, 40):
+        asked.batch_infer(positions[:rows])
+    assert copies() == before > 0
 
 
 def test_batches_are_not_padded() -> None:

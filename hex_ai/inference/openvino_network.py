@@ -280,6 +280,7 @@ def _distance_operation() -> Any:
     Put together of OpenVINO's own operations, the relaxations take several times as long.
     """
     from openvino import Dimension, Op, PartialShape
+    from openvino.opset8 import concat
 
     class DistancePlanesOperation(Op):  # type: ignore[misc]
         def __init__(self, inputs: Any = None) -> None:
@@ -291,6 +292,10 @@ def _distance_operation() -> Any:
             self.set_output_type(0, self.get_input_element_type(0), shape)
 
         def clone_with_new_inputs(self, inputs: Any) -> Any:
+            # Each inference asks a copy with constants for inputs what shape will come out. Copies
+            # of this class are never freed; OpenVINO's own operations are.
+            if inputs[0].get_node().get_type_name() == "Constant":
+                return concat([inputs[0]] * 3, 1)
             return DistancePlanesOperation(inputs)
 
         def visit_attributes(self, _: Any) -> bool:

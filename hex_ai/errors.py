@@ -2,6 +2,7 @@
 
     HexAIError
     ├── SettingError        an invalid flag or setting
+    │   └── MemoryShortError            one that wants more memory than there is
     ├── NotationError       a cell name or a game line that cannot be read
     ├── IllegalMoveError    a move on an occupied cell, off the board, or after the end
     ├── ShapeError          a tensor of the wrong shape or dtype
@@ -29,6 +30,10 @@ class SettingError(HexAIError, ValueError):
     """An invalid flag or setting."""
 
     exit_status = 2
+
+
+class MemoryShortError(SettingError):
+    """A setting that wants more memory than there is."""
 
 
 class NotationError(HexAIError, ValueError):

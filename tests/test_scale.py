@@ -92,14 +92,29 @@ def test_whatever_is_lost_every_game_is_finished_once(seed: int) -> None:
 
 
 def test_a_game_that_comes_twice_must_be_the_same(engine: SelfPlayEngine) -> None:
-    first, second = engine.generate_games(2)
+    first, second = sorted(engine.generate_games(2), key=lambda game: game.game_id)
     leases = Leases(range(2))
     leases.take("one", 2)
+    assert leases.give_back("one") == 2
+    assert len(leases.take("two", 2)) == 2
+    # The one that was thought to be lost answers, and both games come again.
     assert leases.finish("one", first)
     assert not leases.finish("two", first)
+    assert leases.finish("two", second)
+    assert not leases.held("two")
     other = GameRecord(**vars(second) | {"game_id": first.game_id})
     with pytest.raises(RecordError, match=f"game {first.game_id} was played twice"):
-        leases.finish("two", other)
+        leases.finish("one", other)
+
+
+def test_a_game_that_nobody_asked_for_is_refused(engine: SelfPlayEngine) -> None:
+    first, second = sorted(engine.generate_games(2), key=lambda game: game.game_id)
+    leases = Leases(range(2))
+    leases.take("one", 1)
+    assert leases.finish("one", first)
+    for game, holder in ((first, "one"), (second, "one"), (second, "two")):
+        with pytest.raises(RecordError, match=f"game {game.game_id} came from where"):
+            leases.finish(holder, game)
 
 
 def test_an_actor_plays_the_games_of_one_process(

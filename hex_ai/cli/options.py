@@ -9,6 +9,8 @@ import typer
 
 from hex_ai.errors import SettingError
 
+MOST_ACTORS = 100_000
+
 ARCHITECTURE_MODULE = "Python file that registers your own network"
 
 
@@ -19,17 +21,27 @@ def load_architectures(path: Path | None) -> None:
         importlib.import_module("hex_ai.network.architecture").load_architecture_module(path)
 
 
-def require_ray() -> None:
-    """Raises `SettingError` if Ray is not installed."""
+def count_of_actors(actors: str | None) -> int | None:
+    """What `--actors` says; None: as many as play fastest.
+
+    Raises:
+      SettingError: it says neither a number nor `auto`, or Ray is not installed.
+    """
     if importlib.util.find_spec("ray") is None:
         raise SettingError('actors want the extra [ray]: pip install "hex_ai[ray]"')
+    if actors in (None, "auto"):
+        return None
+    if not actors.isascii() or not actors.isdecimal() or not 1 <= int(actors[:9]) <= MOST_ACTORS:
+        raise SettingError(f"--actors {actors[:20]!r}: want auto, or 1 to {MOST_ACTORS}")
+    return int(actors)
 
 
 ArchitectureModule = Annotated[
     Path | None, typer.Option(callback=load_architectures, help=ARCHITECTURE_MODULE)
 ]
 Actors = Annotated[
-    int | None, typer.Option(help="processes of Ray that play, here or in a cluster")
+    str | None,
+    typer.Option(help="processes of Ray that play: how many, or auto; default with --ray: auto"),
 ]
 BoardSize = Annotated[int, typer.Option(help="3 to 19")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or cuda:1 for the second GPU")]

@@ -51,9 +51,21 @@ def describe(stats: dict[str, Any]) -> list[str]:
         f"{stats['evaluations_per_s'] or 0.0:.0f} evaluations/s",
         f"{_clock(round(stats['seconds']))} so far",
     ]
+    if "actors" in stats:
+        parts[2:2] = _of_actors(stats["actors"])
     if stats["device_utilization"] is not None:
         parts.insert(-1, f"device {stats['device_utilization']:.0%}")
     return parts
+
+
+def _of_actors(actors: dict[str, Any]) -> list[str]:
+    """Who plays, what was lost, and what comes from which machine where there are several."""
+    parts = [f"{actors['playing']} of {actors['actors']} actors"]
+    if actors["lost"]:
+        parts.append(f"{actors['lost']} lost, {actors['games_given_back']} games given to others")
+    if len(actors["nodes"]) > 1:
+        parts += [f"{name} {node['games_per_s']:.1f}/s" for name, node in actors["nodes"].items()]
+    return [*parts, f"waited {actors['waited_s']:.0f} s"]
 
 
 def counts(stats: dict[str, Any]) -> list[str]:

@@ -70,7 +70,8 @@ def selfplay(
     """Play games of a network against itself."""
     if output is not None and not resume:
         require_no_run(output)
-    if actors is not None:
+    has_actors = actors is not None or ray is not None
+    if has_actors:
         torch.set_num_threads(threads_per_actor)  # the plan's, which actors play under
     engine = SelfPlayEngine(
         model,
@@ -97,7 +98,7 @@ def selfplay(
     )
     last: GameRecord | None = None
     by_actors: AbstractContextManager[None] = nullcontext()
-    if actors is not None:
+    if has_actors:
         by_actors = _actors(
             engine,
             actors,
@@ -120,12 +121,14 @@ def selfplay(
         out.print("play against it in a browser: hex-ai serve")
 
 
-def _actors(engine: SelfPlayEngine, actors: int, **given: Any) -> AbstractContextManager[None]:
+def _actors(
+    engine: SelfPlayEngine, actors: str | None, **given: Any
+) -> AbstractContextManager[None]:
     """See `played_by_actors`. Raises `SettingError` if Ray is not installed."""
-    options.require_ray()
+    count = options.count_of_actors(actors)
     from hex_ai.scale.engine import played_by_actors
 
-    return played_by_actors(engine, actors, **given)
+    return played_by_actors(engine, count, **given)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hex_ai.cli import options
-from hex_ai.cli.options import ArchitectureModule, Device, require_ray
+from hex_ai.cli.options import ArchitectureModule, Device, count_of_actors
 from hex_ai.cli.output import err, out
 from hex_ai.errors import SettingError
 from hex_ai.inference.fixed_tree_search import parse_widths
@@ -64,7 +64,7 @@ def learn(
 ) -> None:
     """Learn by self-play, from nothing or from a checkpoint."""
     by_actors: AbstractContextManager[Players | None] = nullcontext()
-    if actors is not None:
+    if actors is not None or ray is not None:
         by_actors = _actors(actors, ray, architecture_module)
 
     def report(done: Round, share: float) -> None:
@@ -101,13 +101,13 @@ def learn(
 
 
 def _actors(
-    actors: int, address: str | None, architectures: Path | None
+    actors: str | None, address: str | None, architectures: Path | None
 ) -> AbstractContextManager[Players]:
     """Actors that play the rounds. Raises `SettingError` if Ray is not installed."""
-    require_ray()
+    count = count_of_actors(actors)
     from hex_ai.scale.engine import rounds_by_actors
 
-    return rounds_by_actors(actors, address=address, architectures=architectures)
+    return rounds_by_actors(count, address=address, architectures=architectures)
 
 
 def _round_line(done: Round) -> str:

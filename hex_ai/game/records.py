@@ -90,7 +90,8 @@ class GameRecord:
     def agreement(self) -> tuple[int, int]:
         """How many searched moves were the policy's favourite, of how many; swaps do not count."""
         chosen = (self.search > 0) & (self.moves != SWAP)
-        return int((self.moves == self.preferred)[chosen].sum()), int(chosen.sum())
+        agreed = chosen & (self.moves == self.preferred)
+        return int(np.count_nonzero(agreed)), int(np.count_nonzero(chosen))
 
     def stones(self) -> NDArray[np.int8]:
         """The last board int8 `[N, N]` as it lies: +1 Red, -1 Blue, 0 empty."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from hex_ai.errors import SettingError
+from hex_ai.errors import MemoryShortError
 
 # A limit of 8 EiB or so is how the kernel says that there is none.
 _NO_LIMIT = 2**60
@@ -24,7 +24,7 @@ _CGROUP_FILES = {
 
 
 def require_memory(wanted: int, device: torch.device, what: str) -> None:
-    """Raises `SettingError` if `what` want more memory than this process can have.
+    """Raises `MemoryShortError` if `what` want more memory than this process can have.
 
     Args:
       wanted: bytes.
@@ -33,7 +33,7 @@ def require_memory(wanted: int, device: torch.device, what: str) -> None:
     """
     available = available_memory(device)
     if available is not None and wanted > available:
-        raise SettingError(
+        raise MemoryShortError(
             f"{what} want {wanted / 1e9:.1f} GB of memory at least, {available / 1e9:.1f} are free"
         )
 

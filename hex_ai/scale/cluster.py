@@ -20,13 +20,13 @@ AUTO = "auto"
 
 
 @contextmanager
-def connected(address: str | None, processors: int) -> Iterator[None]:
+def connected(address: str | None, processors: int | None) -> Iterator[None]:
     """Ray for the duration of the block.
 
     Args:
       address: of a cluster, as `host:port` or `ray://host:port`; `auto` for that of this machine;
         None starts one here, which ends with the block.
-      processors: that one which is started here has to give.
+      processors: that one which is started here has to give; None: those of this machine.
 
     Raises:
       EngineError: no cluster is there, or it does not answer; SettingError: not an address.
@@ -51,6 +51,32 @@ def connected(address: str | None, processors: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def nodes() -> list[dict[str, Any]]:
+    """The machines that are there now, with what each has to give."""
+    untyped: Any = ray
+    return [
+        {
+            "name": node["NodeManagerHostname"],
+            "processors": node["Resources"].get("CPU", 0.0),
+            "gpus": node["Resources"].get("GPU", 0.0),
+        }
+        for node in untyped.nodes()
+        if node["Alive"]
+    ]
+
+
+def resources(*, free: bool) -> dict[str, float]:
+    """What all machines together have to give, or what of it is free: `CPU`, `GPU`, and others."""
+    untyped: Any = ray
+    found: dict[str, float] = untyped.available_resources() if free else untyped.cluster_resources()
+    return found
+
+
+def ray_version() -> str:
+    """That of Ray."""
+    return str(ray.__version__)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from hex_ai.inference.inference_plan import InferencePlan
 from hex_ai.inference.inference_stats import InferenceStats
 from hex_ai.inference.model_inference import DEFAULT_CACHE_SIZE, ModelInference
 from hex_ai.network.checkpoint import default_model_path, save_checkpoint
-from hex_ai.scale.cluster import connected
+from hex_ai.scale.cluster import connected, nodes, ray_version
 from hex_ai.scale.ray_runner import Job, RayRunner
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
@@ -33,14 +33,15 @@ class _ModelsElsewhere:
         return getattr(self._model, name)
 
     def get_performance_stats(self) -> dict[str, Any]:
-        counts = {f.name: self._runner.counts(f.name) for f in fields(InferenceStats)}
-        return InferenceStats(**cast("dict[str, Any]", counts)).summary()
+        counts = {f.name: self._runner.seats.count(f.name) for f in fields(InferenceStats)}
+        found = InferenceStats(**cast("dict[str, Any]", counts)).summary()
+        return found | {"actors": self._runner.report()}
 
 
 @contextmanager
 def played_by_actors(
     engine: SelfPlayEngine,
-    actors: int,
+    actors: int | None,
     *,
     address: str | None,
     model: Path | None,
@@ -52,7 +53,7 @@ def played_by_actors(
 
     Args:
       engine: its plan says on how many threads each actor plays.
-      actors: how many.
+      actors: how many; None: as many as play fastest.
       address: see `connected`.
       model: the engine's checkpoint, by default the shipped one.
       architectures: a file that registers its architecture, if one does; there on every node.
@@ -62,29 +63,41 @@ def played_by_actors(
     Raises:
       EngineError: see `connected`.
     """
-    threads = engine.inference.plan.threads
-    with connected(address, actors * threads), closing(RayRunner(actors, threads)) as runner:
+    with _runner(actors, engine.inference.plan.threads, address) as runner:
         network = Path(model or default_model_path()).read_bytes()
-        here = engine.inference
-
-        def job() -> Job:
-            options = {"games_in_flight": games_in_flight, "cache_size": cache_size}
-            return Job(network, architectures, here.plan, engine.settings, options)
-
-        runner.set_job(job)
-        engine.inference = cast("ModelInference", _ModelsElsewhere(here, runner))
-        engine.runner = cast("Runner", runner)
+        play_by(engine, runner, network, architectures, games_in_flight, cache_size)
         yield
+
+
+def play_by(
+    engine: SelfPlayEngine,
+    runner: RayRunner,
+    network: bytes,
+    architectures: Path | None,
+    games_in_flight: int,
+    cache_size: int,
+) -> None:
+    """Has a runner play the games of an engine, by a network given as the bytes of a checkpoint."""
+    here = engine.inference
+
+    def job() -> Job:
+        options = {"games_in_flight": games_in_flight, "cache_size": cache_size}
+        return Job(network, architectures, here.plan, engine.settings, options)
+
+    runner.set_job(job)
+    engine.inference = cast("ModelInference", _ModelsElsewhere(here, runner))
+    engine.runner = cast("Runner", runner)
+    engine.notes |= {"nodes": nodes(), "ray": ray_version()}
 
 
 @contextmanager
 def rounds_by_actors(
-    actors: int, *, address: str | None, architectures: Path | None
+    actors: int | None, *, address: str | None, architectures: Path | None
 ) -> Iterator[Players]:
     """Actors of Ray that play the rounds of a run of learning, for the duration of the block.
 
     Args:
-      actors: how many; they stay from round to round.
+      actors: how many; they stay from round to round. None: as many as play fastest.
       address: see `connected`.
       architectures: a file that registers the network's architecture, if one does.
 
@@ -92,7 +105,7 @@ def rounds_by_actors(
       EngineError: see `connected`.
     """
     threads = torch.get_num_threads()
-    with connected(address, actors * threads), closing(RayRunner(actors, threads)) as runner:
+    with _runner(actors, threads, address) as runner:
 
         def players(
             network: nn.Module,
@@ -102,7 +115,7 @@ def rounds_by_actors(
             digest: str,
         ) -> tuple[ModelInference, Runner]:
             options = {
-                "games_in_flight": -(-in_flight // actors),
+                "games_in_flight": -(-in_flight // runner.most),
                 "cache_size": DEFAULT_CACHE_SIZE,
             }
             sent = Job(checkpoint_bytes(network), architectures, plan, settings, options)
@@ -111,6 +124,14 @@ def rounds_by_actors(
             return cast("ModelInference", model), cast("Runner", runner)
 
         yield players
+
+
+@contextmanager
+def _runner(actors: int | None, threads: int, address: str | None) -> Iterator[RayRunner]:
+    """Connects to Ray, or starts one, for the duration of the block; actors end with it."""
+    processors = None if actors is None else actors * threads
+    with connected(address, processors), closing(RayRunner(actors, threads)) as runner:
+        yield runner
 
 
 def checkpoint_bytes(network: nn.Module) -> bytes:

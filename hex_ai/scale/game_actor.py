@@ -7,21 +7,18 @@ import platform
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 
 from hex_ai import __version__
 from hex_ai.errors import SettingError
-from hex_ai.game.records import NO_CELL, GameRecord
+from hex_ai.game.records import GameRecord
 from hex_ai.inference.inference_plan import InferencePlan, device_name
 from hex_ai.inference.model_inference import ModelInference
 from hex_ai.inference.probe import probe_positions
@@ -34,8 +31,11 @@ from hex_ai.store.schema import ROW_FIELDS, from_table, games_of, to_table
 # Finished games that wait to be fetched, in lists of one step each; play waits beyond that.
 WAITING_STEPS = 64
 
-# Seconds that a call waits for a first finished game.
-PATIENCE = 0.5
+# Seconds that a call waits for a first finished game, and after it for more.
+PATIENCE, GATHERING = 0.5, 0.2
+
+# Games after which a call waits for no more; fewer where fewer are in flight.
+MANY = 256
 
 PROBE_ROWS = 8
 
@@ -104,7 +104,8 @@ class GameActor:
         self._ids = queue.Queue()
         self._finished: _Finished = queue.Queue(WAITING_STEPS)
         self._thread: threading.Thread | None = None
-        self._searched = 0
+        self._searched = self._given = self._fetched = 0
+        self._waited, self._many = 0.0, min(MANY, options["games_in_flight"])
         return {
             "node": platform.node(),
             "device": device_name(self._model.device),
@@ -141,11 +142,13 @@ class GameActor:
 
         Returns:
           `games`, Arrow's stream of the record batches that `hex_ai.store.schema` describes, or
-          None; `stats` of the model; `searches`.
+          None; `stats` of the model; `searches`; `waited`, the seconds that play has waited for
+          ids or until games were fetched.
 
         Raises:
           HexAIError: what stopped the play.
         """
+        self._given += len(ids)
         for game_id in ids:
             self._ids.put(game_id)
         if is_last:
@@ -159,35 +162,51 @@ class GameActor:
             "games": as_bytes(games) if games else None,
             "stats": self._model.get_performance_stats(),
             "searches": self._searched + self._runner.searches,
+            "waited": self._waited,
         }
 
     def _play(self, runner: Runner, ids: "queue.Queue[int | None]", finished: _Finished) -> None:
         """The thread that plays, with one network, until the end."""
         torch.set_num_threads(self._model.plan.torch_threads)
+        take, put = self._timed(ids.get), self._timed(finished.put)
         try:
             while (first := ids.get()) != END:
                 if first is LAST:
                     continue
                 self._searched += runner.searches  # which counts from 0 in every play
-                for games in runner.play(chain((first,), iter(ids.get, LAST))):
+                for games in runner.play(chain((first,), iter(take, LAST))):
                     if games:
-                        finished.put(games)
+                        put(games)
         except BaseException as error:  # noqa: BLE001 - raised again in the next call
             finished.put(error)
 
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The call, whose seconds count as waited."""
+
+        def timed(*given: Any) -> Any:
+            started = time.monotonic()
+            result = call(*given)
+            self._waited += time.monotonic() - started
+            return result
+
+        return timed
+
     def _fetch(self) -> list[GameRecord]:
-        """All games that are there; waits a little for the first."""
+        """All games that are there; waits a little for the first, and for company to it."""
         found: list[GameRecord] = []
         until = time.monotonic() + PATIENCE
-        while True:
+        while len(found) < self._many and (not found or self._fetched + len(found) < self._given):
             try:
-                left = max(0.0, until - time.monotonic())
-                some = self._finished.get(timeout=None if found else left, block=not found)
+                some = self._finished.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
-                return found
+                break
             if isinstance(some, BaseException):
                 raise some
+            if not found:
+                until = time.monotonic() + GATHERING
             found += some
+        self._fetched += len(found)
+        return found
 
 
 def as_bytes(games: list[GameRecord]) -> bytes:
@@ -206,17 +225,7 @@ def from_bytes(data: bytes) -> Iterator[GameRecord]:
     """The records of a stream that `as_bytes` has made, as they were."""
     table = pa.ipc.open_stream(data).read_all()
     widths = {name: int(table.schema.metadata[name.encode()]) for name in ROW_FIELDS}
-    for game in games_of(from_table(table), table["network"].to_pylist()):
-        rows: dict[str, Any] = {name: _widened(game, name, widths[name]) for name in widths}
-        yield replace(game, **rows)
-
-
-def _widened(game: GameRecord, name: str, width: int) -> NDArray[Any]:
-    """Rows padded as wide as they were: a table keeps them without what they are padded with."""
-    rows: NDArray[Any] = getattr(game, name)
-    padding = NO_CELL if name.endswith("cells") else 0
-    missing = width - rows.shape[1]
-    return np.pad(rows, ((0, 0), (0, missing)), constant_values=padding) if missing else rows
+    return games_of(from_table(table, widths), table["network"].to_pylist())
 
 
 def _load(network: bytes) -> tuple[torch.nn.Module, str]:

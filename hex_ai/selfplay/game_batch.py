@@ -11,7 +11,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from hex_ai.errors import SettingError
+from hex_ai.errors import MemoryShortError
 from hex_ai.game.connections import opponent_has_won
 from hex_ai.game.positions import Positions
 from hex_ai.game.records import ENDS, PROVEN, RESIGN, GameRecord
@@ -60,7 +60,7 @@ class GameBatch:
       searches: positions searched so far.
 
     Raises:
-      SettingError: not enough memory.
+      MemoryShortError: not enough memory.
     """
 
     @undisturbed()
@@ -102,7 +102,7 @@ class GameBatch:
         """Steps until no game is left; yields the games that ended with each step.
 
         Raises:
-          SettingError: not enough memory.
+          MemoryShortError: not enough memory.
           NetworkError: the network gave an invalid evaluation.
         """
         while len(self):
@@ -299,6 +299,6 @@ def _memory_for(slots: int, settings: SelfPlaySettings) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         widths = ",".join(map(str, settings.search_widths))
-        raise SettingError(
+        raise MemoryShortError(
             f"out of memory with {slots} games in flight and search widths {widths}"
         ) from error

@@ -95,6 +95,7 @@ class SelfPlayEngine:
       inference: evaluates positions.
       runner: plays the games.
       summary: figures over the games of the run, those of earlier sittings included.
+      notes: what else `run.json` is to say, plain JSON.
       is_preparing: whether `prepare` has begun: the run was not refused before.
 
     Raises:
@@ -128,7 +129,7 @@ class SelfPlayEngine:
         network = copy.deepcopy(unwrapped(model)) if model is not None else _load(model_path)
         self.network = _description(network)
         self.output_dir = Path(output_dir) if output_dir is not None else None
-        self._resume, self.is_preparing = resume, False
+        self._resume, self.is_preparing, self.notes = resume, False, dict[str, Any]()
         recorded = self._recorded_plan(device=device, precision=precision, runtime=runtime)
         self._resumes_run = recorded is not None
         chosen = device, runtime, precision
@@ -314,6 +315,7 @@ class SelfPlayEngine:
             "network": self.network,
             "settings": self.settings.to_json(),
             "plan": self.inference.plan.to_json(),
+            **self.notes,
         }
 
     def _recorded_plan(self, **asked: str) -> InferencePlan | None:

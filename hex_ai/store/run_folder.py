@@ -20,7 +20,13 @@ from hex_ai.errors import RecordError, StoreError
 from hex_ai.game.records import SCHEMA_VERSION, GameRecord, Games
 from hex_ai.store.folder_lock import lock_folder
 from hex_ai.store.output_files import errors_named, write_json
-from hex_ai.store.schema import from_table, games_of, require_schema, to_table
+from hex_ai.store.schema import (
+    REPEATING_COLUMNS,
+    from_table,
+    games_of,
+    require_schema,
+    to_table,
+)
 
 RUN_FORMAT = "hex_ai-run"
 RUN_VERSION = 1
@@ -131,7 +137,13 @@ def write_shard(folder: Path, number: int, games: Sequence[GameRecord]) -> None:
     """
     table, path = to_table(games), folder / f"games-{number:06d}.parquet"
     with errors_named(path), atomic_file(path) as file:
-        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+        pq.write_table(
+            table,
+            file,
+            compression="zstd",
+            use_dictionary=list(REPEATING_COLUMNS),
+            write_page_checksum=True,
+        )
 
 
 def load_games(folder: str | os.PathLike[str]) -> Games:

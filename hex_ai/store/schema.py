@@ -1,11 +1,12 @@
 """Game records as rows of an Arrow table: schema version 1, described in docs/records.md."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hex_ai.errors import RecordError
@@ -35,6 +36,18 @@ ROW_FIELDS = {
     "policy_probabilities": pa.float32(),
 }
 
+# Columns that repeat few values, for which Parquet is to keep a dictionary. It would make those of
+# numbers that are nearly all distinct slower to write, and larger.
+REPEATING_COLUMNS = (
+    *(name for name, kind in _GAME_FIELDS.items() if kind == pa.string()),
+    *(f"{name}.list.element" for name, kind in PLY_FIELDS.items() if kind != pa.float32()),
+    *(
+        f"{name}.list.element.list.element"
+        for name, kind in ROW_FIELDS.items()
+        if kind != pa.float32()
+    ),
+)
+
 # The cells that the numbers of a row belong to.
 _ROW_CELLS = {
     "candidate_priors": "candidate_cells",
@@ -59,9 +72,12 @@ _SCHEMA = pa.schema(
 
 def to_table(games: Sequence[GameRecord]) -> pa.Table:
     """One row a game. Raises `RecordError` for a record with a number that is not finite."""
-    for game in games:
-        if not all(np.isfinite(getattr(game, name)).all() for name in (*PLY_FIELDS, *ROW_FIELDS)):
-            raise RecordError(f"game {game.game_id} holds a number that is not finite")
+    fields = {
+        name: np.concatenate([getattr(game, name) for game in games])
+        for name in (*PLY_FIELDS, *ROW_FIELDS)
+    }
+    if not all(np.isfinite(field).all() for field in fields.values()):
+        raise RecordError(f"game {_not_finite(games)} holds a number that is not finite")
     winners = {"winner": [_WINNERS[game.winner] for game in games]}
     columns = [
         pa.array(winners.get(name) or [getattr(game, name) for game in games], kind)
@@ -69,19 +85,32 @@ def to_table(games: Sequence[GameRecord]) -> pa.Table:
     ]
     plies = _offsets([len(game.moves) for game in games])
     for name, kind in PLY_FIELDS.items():
-        flat = np.concatenate([getattr(game, name) for game in games])
-        columns.append(pa.ListArray.from_arrays(plies, pa.array(flat, kind)))
+        columns.append(pa.ListArray.from_arrays(plies, pa.array(fields[name], kind)))
+    used = {name: fields[name] != NO_CELL for name in ROW_FIELDS if name not in _ROW_CELLS}
+    rows = {name: _offsets(np.count_nonzero(cells, 1)) for name, cells in used.items()}
     for name, kind in ROW_FIELDS.items():
-        cells = np.concatenate([getattr(game, _ROW_CELLS.get(name, name)) for game in games])
-        used = cells != NO_CELL
-        flat = np.concatenate([getattr(game, name) for game in games])[used]
-        inner = pa.ListArray.from_arrays(_offsets(used.sum(1).tolist()), pa.array(flat, kind))
+        cells = _ROW_CELLS.get(name, name)
+        inner = pa.ListArray.from_arrays(rows[cells], pa.array(fields[name][used[cells]], kind))
         columns.append(pa.ListArray.from_arrays(plies, inner))
     return pa.Table.from_arrays(columns, schema=_SCHEMA)
 
 
-def from_table(table: pa.Table) -> Games:
+def _not_finite(games: Sequence[GameRecord]) -> int:
+    """The id of the first game with a number that is not finite."""
+    names = (*PLY_FIELDS, *ROW_FIELDS)
+    return next(
+        game.game_id
+        for game in games
+        if not all(np.isfinite(getattr(game, name)).all() for name in names)
+    )
+
+
+def from_table(table: pa.Table, widths: Mapping[str, int] | None = None) -> Games:
     """The games of a table with this schema, as tensors.
+
+    Args:
+      table: of one row a game.
+      widths: of the rows of cells, by column; None: as the longest of the table.
 
     Raises:
       RecordError: another schema or version, no game, or games of several board sizes.
@@ -93,7 +122,11 @@ def from_table(table: pa.Table) -> Games:
     moves = columns["moves"]
     fields = {name: _tensor(columns[name].flatten()) for name in PLY_FIELDS}
     fields |= {
-        name: _padded(columns[name].flatten(), NO_CELL if name.endswith("cells") else 0)
+        name: _padded(
+            columns[name].flatten(),
+            NO_CELL if name.endswith("cells") else 0,
+            widths[name] if widths else None,
+        )
         for name in ROW_FIELDS
     }
     first_ply = _tensor(moves.offsets).long() - int(moves.offsets[0].as_py())
@@ -157,7 +190,7 @@ def require_schema(schema: pa.Schema) -> None:
         raise RecordError("the columns are not those of the record schema")
 
 
-def _offsets(lengths: Sequence[int]) -> pa.Array:
+def _offsets(lengths: Sequence[int] | NDArray[np.int_]) -> pa.Array:
     return pa.array(np.concatenate(([0], np.cumsum(lengths))).astype(np.int32), pa.int32())
 
 
@@ -165,11 +198,12 @@ def _tensor(array: pa.Array) -> Tensor:
     return torch.from_numpy(array.to_numpy(zero_copy_only=False).copy())
 
 
-def _padded(lists: pa.Array, filler: int) -> Tensor:
-    """Rows of unequal length as one tensor `[T, longest]`."""
-    lengths, values = _tensor(lists.value_lengths()).long(), _tensor(lists.flatten())
-    place = torch.arange(int(lengths.max()) if len(lengths) else 0)
-    used = place < lengths[:, None]
-    padded = torch.full(used.shape, filler, dtype=values.dtype)
-    padded[used] = values
-    return padded
+def _padded(lists: pa.Array, filler: int, width: int | None) -> Tensor:
+    """Rows of unequal length as one tensor `[T, width]`, by default as wide as the longest."""
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    if width is None:
+        width = int(lengths.max(initial=0))
+    padded = np.full((len(lengths), width), filler, values.dtype)
+    padded[np.arange(width) < lengths[:, None]] = values
+    return torch.from_numpy(padded)

@@ -31,7 +31,11 @@ class RunSummary:
         won_by_red = game.winner == RED
         self._lengths[len(game.moves)] += 1
         self._ends[game.end] += 1
-        self._sums.update(red=won_by_red, swaps=game.swapped, agreed=agreed, searched=searched)
+        sums = self._sums
+        sums["red"] += won_by_red
+        sums["swaps"] += game.swapped
+        sums["agreed"] += agreed
+        sums["searched"] += searched
         self._kinds.add(hashlib.blake2b(game.moves.tobytes(), digest_size=12).digest())
         if self._threshold is None or game.end == RESIGN:
             return

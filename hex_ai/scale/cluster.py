@@ -33,7 +33,12 @@ def connected(address: str | None, processors: int | None) -> Iterator[None]:
     """
     if address not in (None, AUTO):
         _require_answer(str(address))
-    options: dict[str, Any] = {"num_cpus": processors, "include_dashboard": False}
+    options: dict[str, Any] = {
+        "num_cpus": processors,
+        "include_dashboard": False,
+        # By itself Ray has actors step back behind all else on the machine.
+        "_system_config": {"worker_niceness": 0},
+    }
     if address is not None:
         options = {}
     try:

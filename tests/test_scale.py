@@ -16,13 +16,18 @@ import pytest
 
 pytest.importorskip("ray")
 
+from ray_actors import actors, eventually
+
 from hex_ai.errors import NetworkError, RecordError, SettingError
 from hex_ai.game.records import GameRecord
-from hex_ai.network.checkpoint import default_model_path
+from hex_ai.network.checkpoint import default_model_path, load_checkpoint
+from hex_ai.scale.engine import rounds_by_actors
 from hex_ai.scale.game_actor import GameActor, as_bytes, from_bytes, versions
 from hex_ai.scale.leases import Leases, game_digest
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 from hex_ai.store.run_folder import read_games
+from hex_ai.training.learn import learn
+from hex_ai.training.learner import Round
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-c", "from hex_ai.cli.main import main; main()"]
@@ -181,49 +186,23 @@ def selfplay(folder: Path, *flags: str) -> "subprocess.Popen[str]":
     )
 
 
-def actors() -> list[int]:
-    """The processes of actors on this machine."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(b"ray::GameActor"):
-                found.append(int(path.parent.name))
-        except OSError:  # it has ended meanwhile
-            continue
-    return found
-
-
-def eventually(found: Any) -> Any:
-    until = time.monotonic() + 90
-    while time.monotonic() < until:
-        if result := found():
-            return result
-        time.sleep(0.05)
-    raise AssertionError("it has not come to that")
-
-
-@pytest.fixture
-def no_ray_before() -> Iterator[None]:
-    before = actors()
-    yield
-    eventually(lambda: set(actors()) <= set(before))
-
-
 def test_games_of_actors_that_are_killed_are_those_of_one_process(
-    tmp_path: Path, no_ray_before: None
+    tmp_path: Path,
 ) -> None:
     flags = ("--num-games", "1500", "--games-in-flight", "16")
     alone = selfplay(tmp_path / "alone", *flags)
     many = selfplay(tmp_path / "many", *flags, "--actors", "2")
     for _ in range(2):
-        victim = eventually(actors)[0]
+        victim = eventually(lambda: actors(many.pid))[0]
         eventually(lambda: list((tmp_path / "many").glob("*.parquet")) or many.poll() is not None)
         os.kill(victim, signal.SIGKILL)
-        eventually(lambda victim=victim: victim not in actors())
+        eventually(lambda victim=victim: victim not in actors(many.pid))
+    seen = actors(many.pid)
     _, err = many.communicate(timeout=120)
     assert many.returncode == 0, err
     assert "Traceback" not in err
     assert "an actor is lost" in err
+    eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in seen))
     alone.communicate(timeout=120)
     assert alone.returncode == 0
     games = [
@@ -235,3 +214,25 @@ def test_games_of_actors_that_are_killed_are_those_of_one_process(
     assert json.loads((tmp_path / "many" / "summary.json").read_text())["performance"][
         "evaluations"
     ]
+
+
+def test_weights_learnt_from_the_games_of_actors_are_those_of_one_process(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"board_sizes": (3,), "games": 384, "channels": 8, "blocks": 1}
+    rounds = list[int]()
+
+    def kill_one(done: Round, _: float) -> None:
+        rounds.append(done.number)
+        os.kill(random.Random(done.number).choice(eventually(actors)), signal.SIGKILL)
+
+    alone = learn(tmp_path / "alone", **options)
+    with rounds_by_actors(2, address=None, architectures=None) as players:
+        many = learn(tmp_path / "many", **options, players=players, report=kill_one)
+    assert rounds == [1, 2, 3]
+    networks = [load_checkpoint(found.network) for found in (alone, many)]
+    assert networks[0].digest == networks[1].digest
+    assert networks[0].digest != load_checkpoint(default_model_path()).digest
+    games = [
+        list(map(game_digest, read_games(tmp_path / n / "games" / "3x3")))
+        for n in ("alone", "many")
+    ]
+    assert games[0] == games[1]

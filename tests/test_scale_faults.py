@@ -1,0 +1,242 @@
+"""Faults of actors: they hang, want too much memory, are of another kind, or find no place."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray")
+
+import ray
+
+from hex_ai.cli.options import count_of_actors
+from hex_ai.errors import EngineError, MemoryShortError, SettingError
+from hex_ai.game.records import GameRecord
+from hex_ai.inference.inference_plan import default_plan
+from hex_ai.scale import ray_runner
+from hex_ai.scale.cluster import connected
+from hex_ai.scale.game_actor import as_bytes, from_bytes
+from hex_ai.scale.head_count import MEASURED, SETTLING, HeadCount
+from hex_ai.scale.ray_runner import Job, RayRunner
+from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
+
+PROCESSORS = 2
+
+
+class Toy:
+    """Answers at once with one recorded game under the ids that it is asked for.
+
+    `architectures` is the path of a file: the first actor to make it is the one with the fault.
+    """
+
+    def begin(self, driver: Any, network: bytes, architectures: str, **given: Any) -> Any:
+        self._network, self._in_flight = network, given["options"]["games_in_flight"]
+        try:
+            Path(architectures).touch(exist_ok=False)
+            self._is_first = True
+        except FileExistsError:
+            self._is_first = False
+        self._evaluations = 0
+        return {"node": "here", "device": "toy", "probe": b"same"}
+
+    def exchange(self, ids: Sequence[int], is_last: bool) -> Any:
+        if not ids:
+            time.sleep(0.05)
+        (game,) = from_bytes(self._network)
+        games = [GameRecord(**vars(game) | {"game_id": game_id}) for game_id in ids]
+        self._evaluations += len(ids)
+        return {
+            "games": as_bytes(games) if games else None,
+            "stats": {"evaluations": self._evaluations},
+            "searches": 0,
+            "waited": 0.0,
+        }
+
+
+class Hanging(Toy):
+    def exchange(self, ids: Sequence[int], is_last: bool) -> Any:
+        if self._is_first:
+            time.sleep(1000)
+        return super().exchange(ids, is_last)
+
+
+class Hungry(Toy):
+    """Has memory for four games in flight."""
+
+    def exchange(self, ids: Sequence[int], is_last: bool) -> Any:
+        if self._in_flight > 4:
+            raise MemoryShortError(f"{self._in_flight} games in flight want more memory")
+        return super().exchange(ids, is_last)
+
+
+class Insatiable(Toy):
+    def exchange(self, ids: Sequence[int], is_last: bool) -> Any:
+        raise MemoryShortError("even one game wants more memory")
+
+
+class Dying(Toy):
+    def exchange(self, ids: Sequence[int], is_last: bool) -> Any:
+        sys.exit(1)
+
+
+class Other(Toy):
+    def begin(self, *given: Any, **named: Any) -> Any:
+        about = super().begin(*given, **named)
+        return about if self._is_first else about | {"node": "elsewhere", "probe": b"other"}
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[None]:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    with connected(None, PROCESSORS):
+        yield
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+@pytest.fixture(scope="module")
+def game() -> bytes:
+    engine = SelfPlayEngine(board_size=3, search_widths=(2, 1), runtime="eager")
+    return as_bytes(list(engine.generate_games(1)))
+
+
+@pytest.fixture
+def runner_of(there: None, game: bytes, tmp_path: Path) -> Iterator[Any]:
+    made: list[RayRunner] = []
+
+    def make(kind: type, actors: int | None = 2, in_flight: int = 16) -> RayRunner:
+        runner = RayRunner(actors, 1, kind)
+        engine = SelfPlayEngine(board_size=3, search_widths=(2, 1), runtime="eager")
+        options = {"games_in_flight": in_flight, "cache_size": 0}
+        plan = default_plan(engine.inference.device, "eager", "float32")
+        job = Job(game, tmp_path / "first", plan, engine.settings, options)
+        runner.set_job(lambda: job)
+        made.append(runner)
+        return runner
+
+    yield make
+    for runner in made:
+        runner.close()
+
+
+def ids_played(runner: RayRunner, count: int) -> list[int]:
+    return [game.game_id for games in runner.play(range(count)) for game in games]
+
+
+def test_an_actor_that_hangs_is_replaced(
+    runner_of: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ray_runner, "HANGING_SECONDS", 8.0)
+    runner = runner_of(Hanging)
+    assert sorted(ids_played(runner, 500)) == list(range(500))
+    assert runner.report()["lost"] == 1
+    assert runner.report()["games_given_back"] == 32  # twice those in flight
+    assert caplog.messages[0] == "an actor is lost; its 32 games go to others"
+
+
+def test_actors_that_are_short_of_memory_play_fewer_games_at_a_time(
+    runner_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = runner_of(Hungry, actors=1, in_flight=8)
+    assert sorted(ids_played(runner, 100)) == list(range(100))
+    assert runner.report()["lost"] == 1
+    told = [message for message in caplog.messages if "memory" in message]
+    assert told == ["memory may be short: new actors play half as many games at a time"]
+
+
+def test_memory_that_does_not_suffice_for_one_game_stops_the_run(runner_of: Any) -> None:
+    with pytest.raises(MemoryShortError, match="even one game"):
+        ids_played(runner_of(Insatiable, in_flight=1), 100)
+
+
+def test_actors_that_die_one_after_another_stop_the_run(
+    runner_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_runner, "MOST_LOSSES", 2)
+    runner = runner_of(Dying)
+    with pytest.raises(EngineError, match="3 actors were lost, one after another"):
+        ids_played(runner, 100)
+    assert runner.report()["actors"] == 0
+
+
+def test_an_actor_with_other_bits_is_named(runner_of: Any) -> None:
+    with pytest.raises(SettingError, match=r"(elsewhere|here) \(toy\) evaluates .* other bits"):
+        ids_played(runner_of(Other), 100_000)
+
+
+def test_actors_that_find_no_place_wait_and_are_not_lost(
+    runner_of: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ray_runner, "HANGING_SECONDS", 1.0)
+    runner = runner_of(Toy, actors=PROCESSORS + 2)
+    played = runner.play(iter(range(2**62)))  # without an end
+    until = time.monotonic() + 6
+    while time.monotonic() < until:
+        next(played)
+    report = runner.report()
+    played.close()
+    assert (report["playing"], report["actors"]) == (PROCESSORS, PROCESSORS + 2)
+    assert report["lost"] == 0
+    assert caplog.messages == ["actors wait for free processors"]
+
+
+def test_the_second_play_counts_from_the_start_and_keeps_its_actors(runner_of: Any) -> None:
+    runner = runner_of(Toy)
+    for count in (50, 70):
+        assert sorted(ids_played(runner, count)) == list(range(count))
+        assert runner.seats.count("evaluations") == count
+        assert runner.report()["nodes"]["here"]["games"] == count
+    assert runner.report()["lost"] == 0
+
+
+def test_actors_come_and_go_as_many_as_are_wanted(runner_of: Any) -> None:
+    class Wish:
+        wanted, room, playing = 1, 9, 0
+
+        def seen(self, playing: int, searches: int) -> None:
+            self.playing = playing
+
+    runner = runner_of(Toy, actors=None)
+    wish = runner._head_count = Wish()
+    played, found = runner.play(iter(range(2**62))), list[int]()
+    for wish.wanted in (1, 2, 1):
+        until = time.monotonic() + 60
+        while wish.playing != wish.wanted and time.monotonic() < until:
+            found += [game.game_id for game in next(played)]
+        assert wish.playing == wish.wanted == len(runner.seats.taken)
+    for _ in range(20):  # what the one that went has not finished is for the other
+        found += [game.game_id for game in next(played)]
+    played.close()
+    assert len(set(found)) == len(found)
+    assert set(range(max(found) - 100)) <= set(found)
+    assert runner.report()["lost"] == 0
+
+
+@pytest.mark.parametrize(("gain", "wanted"), [(1.9, 8), (1.01, 4)])
+def test_half_as_many_play_on_where_more_are_no_faster(gain: float, wanted: int) -> None:
+    now, searches = 0.0, 0.0
+    count = HeadCount(8, lambda: now)
+    seen = [count.wanted]
+    while not count.found:
+        playing = count.wanted if now % 30 > 3 else 0  # those that come take their time
+        searches += 100 * (gain if playing == 8 else 1.0)
+        now += 1.0
+        count.seen(playing, int(searches))
+        seen.append(count.wanted)
+    assert sorted(set(seen)) == [4, 8]
+    assert count.wanted == wanted
+    assert 2 * (SETTLING + MEASURED) < now < 4 * (SETTLING + MEASURED)
+    count.room = 20
+    assert count.wanted == (20 if wanted == 8 else 10)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "9" * 30, "²", ""])
+def test_a_wrong_number_of_actors_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match=r"--actors .*: want auto, or 1 to 100000"):
+        count_of_actors(text)
+
+
+def test_a_number_of_actors_is_read() -> None:
+    assert [count_of_actors(text) for text in ("3", "auto", None)] == [3, None, None]

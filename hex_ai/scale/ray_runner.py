@@ -21,6 +21,7 @@ from hex_ai.scale.cluster import resources
 from hex_ai.scale.game_actor import GameActor, from_bytes, versions
 from hex_ai.scale.head_count import HeadCount
 from hex_ai.scale.leases import Leases
+from hex_ai.scale.metrics import Metrics
 from hex_ai.scale.seats import Seat, Seats
 from hex_ai.selfplay.game_batch import GameBatch, StepWatcher
 from hex_ai.selfplay.settings import SelfPlaySettings
@@ -98,7 +99,7 @@ class RayRunner:
         self._made = self._losses = 0
         self._probe: bytes | None = None
         self._leases = Leases(())
-        self._told = set[str]()
+        self._told, self._metrics = set[str](), Metrics(self.report)
 
     def set_job(self, job: Callable[[], Job]) -> None:
         """What is to be played from the next `play` on, which asks for it."""
@@ -148,6 +149,7 @@ class RayRunner:
                 self._hire_and_dismiss()
                 yield self._next_games()
                 self.watcher.stepped(cast("GameBatch", self))
+                self._metrics.tell()
             is_done = True
         finally:
             if not is_done:

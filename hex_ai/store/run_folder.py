@@ -21,6 +21,7 @@ from hex_ai.game.records import SCHEMA_VERSION, GameRecord, Games
 from hex_ai.store.folder_lock import lock_folder
 from hex_ai.store.output_files import errors_named, write_json
 from hex_ai.store.schema import (
+    GAME_COLUMNS,
     REPEATING_COLUMNS,
     from_table,
     games_of,
@@ -142,6 +143,7 @@ def write_shard(folder: Path, number: int, games: Sequence[GameRecord]) -> None:
             file,
             compression="zstd",
             use_dictionary=list(REPEATING_COLUMNS),
+            write_statistics=list(GAME_COLUMNS),
             write_page_checksum=True,
         )
 

@@ -36,6 +36,9 @@ ROW_FIELDS = {
     "policy_probabilities": pa.float32(),
 }
 
+# Columns with one entry a game, by which readers look for some of them.
+GAME_COLUMNS = tuple(_GAME_FIELDS)
+
 # Columns that repeat few values, for which Parquet is to keep a dictionary. It would make those of
 # numbers that are nearly all distinct slower to write, and larger.
 REPEATING_COLUMNS = (

@@ -72,6 +72,26 @@ class Hungry(Toy):
         return super().exchange(ids, is_last)
 
 
+class Blocking(Toy):
+    """Finishes games, as play does, only while it has ids for the slots that become free, or has
+    been told that no more will come; all but the first to begin are hungry too."""
+
+    def begin(self, *given: Any, **named: Any) -> Any:
+        self._held: list[int] = []
+        return super().begin(*given, **named)
+
+    def exchange(self, ids: Sequence[int], is_last: bool) -> Any:
+        if self._in_flight > 4 and not self._is_first:
+            raise MemoryShortError(f"{self._in_flight} games in flight want more memory")
+        self._held += ids
+        if len(self._held) < 2 * self._in_flight and not is_last:
+            return super().exchange([], False)
+        ended, self._held = self._held[: self._in_flight], self._held[self._in_flight :]
+        if is_last:
+            ended, self._held = ended + self._held, []
+        return super().exchange(ended, False)
+
+
 class Insatiable(Toy):
     def exchange(self, ids: Sequence[int], is_last: bool) -> Any:
         raise MemoryShortError("even one game wants more memory")
@@ -144,6 +164,22 @@ def test_actors_that_are_short_of_memory_play_fewer_games_at_a_time(
     assert runner.report()["lost"] == 1
     told = [message for message in caplog.messages if "memory" in message]
     assert told == ["memory may be short: new actors play half as many games at a time"]
+
+
+def test_an_actor_that_has_enough_memory_still_gets_enough_games(runner_of: Any) -> None:
+    runner = runner_of(Blocking, in_flight=8)
+    played = runner.play(iter(range(2**62)))
+    while not (runner.seats.lost == 1 and len(runner.seats.taken) == 2 and runner.seats.all_began):
+        next(played)
+    games = [seat.games for seat in runner.seats.taken]
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        next(played)
+        more = [seat.games - n for seat, n in zip(runner.seats.taken, games, strict=True)]
+        if min(more) > 100:
+            break
+    played.close()
+    assert min(more) > 100
 
 
 def test_memory_that_does_not_suffice_for_one_game_stops_the_run(runner_of: Any) -> None:

@@ -227,7 +227,7 @@ class RayRunner:
         leases = self._leases
         # Play waits for an id at each slot that is free: it must have enough until it is told that
         # no more will come.
-        enough = RESERVE * self._in_flight
+        enough = RESERVE * seat.in_flight
         share = leases.share(len(self.seats.taken))
         wanted = min(enough, share) - leases.held(seat.number)
         ids = leases.take(seat.number, wanted) if wanted > 0 else []
@@ -239,7 +239,7 @@ class RayRunner:
 
     def _begin(self, seat: Seat) -> Any:
         """Has an actor begin; what it has done before counts no more."""
-        seat.reset()
+        seat.reset(self._in_flight)
         return seat.actor.begin.remote(versions(), **self._sent)
 
     def _require_same_answers(self, about: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ class Seat:
       number: counts actors, lost ones too.
       actor: of Ray.
       asked_at: when its last call began.
+      in_flight: games that it plays at a time.
       node: where it is, once it has begun; device: what it computes on there.
       told_last: it has been told that no more games will come.
       counts: what its model has counted.
@@ -24,6 +25,7 @@ class Seat:
     number: int
     actor: Any
     asked_at: float = 0.0
+    in_flight: int = 0
     node: str = ""
     device: str = ""
     told_last: bool = False
@@ -32,8 +34,9 @@ class Seat:
     waited: float = 0.0
     games: int = 0
 
-    def reset(self) -> None:
-        """Counts from 0, for a play that begins."""
+    def reset(self, in_flight: int) -> None:
+        """Counts from 0, for a play that begins, with so many games at a time."""
+        self.in_flight = in_flight
         self.node, self.told_last, self.counts = "", False, {}
         self.searches, self.waited, self.games = 0, 0.0, 0
         self.asked_at = time.monotonic()

@@ -95,6 +95,7 @@ class _Pages:
 
     def __init__(self, analyst: Analyst, has_runs: bool) -> None:
         self._analyst, self._has_runs = analyst, has_runs
+        self._one_at_a_time = asyncio.Lock()
 
     async def engine(self, _: Request) -> Response:
         return answer(
@@ -112,7 +113,11 @@ class _Pages:
     async def search(self, request: Request) -> Response:
         data = await _body(request)
         play = part({"play": False} | dict(data), "play", bool)
-        return _stream(self._analyst.search(open_board(data), budget_of(data), play))
+        # A look at a board takes milliseconds: where many come at once, others are answered between.
+        async with self._one_at_a_time:
+            await asyncio.sleep(0)
+            board = open_board(data)
+        return _stream(self._analyst.search(board, budget_of(data), play))
 
     async def sweep(self, request: Request) -> Response:
         return _stream(self._analyst.sweep(boards_of(await _body(request))))

@@ -113,7 +113,7 @@ class _Pages:
     async def search(self, request: Request) -> Response:
         data = await _body(request)
         play = part({"play": False} | dict(data), "play", bool)
-        # A look at a board takes milliseconds: where many come at once, others are answered between.
+        # A look at a board takes milliseconds. If many come at once, others are answered between.
         async with self._one_at_a_time:
             await asyncio.sleep(0)
             board = open_board(data)

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,7 @@ def count_of_actors(actors: str | None) -> int | None:
         raise SettingError('actors want the extra [ray]: pip install "hex_ai[ray]"')
     if actors in (None, "auto"):
         return None
-    if not actors.isascii() or not actors.isdecimal() or not 1 <= int(actors[:9]) <= MOST_ACTORS:
+    if not re.fullmatch("[0-9]{1,6}", actors) or not 1 <= int(actors) <= MOST_ACTORS:
         raise SettingError(f"--actors {actors[:20]!r}: want auto, or 1 to {MOST_ACTORS}")
     return int(actors)
 

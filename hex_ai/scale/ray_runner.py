@@ -165,8 +165,7 @@ class RayRunner:
         wanted = self.workers
         if self._head_count is not None:
             self._head_count.room = self._room()
-            playing = sum(bool(seat.node) for seat in self.seats.taken)
-            self._head_count.seen(playing, self.searches)
+            self._head_count.seen(self.seats.playing, self.searches)
             wanted = self._head_count.wanted
         if self._leases.available:
             for _ in range(wanted - len(self.seats.taken)):

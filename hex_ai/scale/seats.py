@@ -66,9 +66,9 @@ class Seats:
         self._past.append(seat)
 
     @property
-    def all_began(self) -> bool:
-        """Whether every actor is ready to play."""
-        return all(seat.node for seat in self.taken)
+    def playing(self) -> int:
+        """Actors that have begun."""
+        return sum(bool(seat.node) for seat in self.taken)
 
     @property
     def searches(self) -> int:
@@ -92,7 +92,7 @@ class Seats:
             node["games_per_s"] = node["games"] / seconds if seconds else None
         return {
             "actors": len(self.taken),
-            "playing": sum(bool(seat.node) for seat in self.taken),
+            "playing": self.playing,
             "lost": self.lost,
             "waited_s": sum(seat.waited for seat in self._all),
             "nodes": nodes,

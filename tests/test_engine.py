@@ -29,7 +29,7 @@ from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.store.replay import find_faults
 from hex_ai.store.run_folder import read_games, read_run, read_summary, shard_paths
-from hex_ai.store.schema import from_table, games_of, to_table
+from hex_ai.store.schema import records_of, to_table
 
 Share = Callable[[int, int], int]
 
@@ -43,7 +43,7 @@ def engine(**settings: Any) -> SelfPlayEngine:
 
 def prints(games: Any) -> list[dict[str, Any]]:
     """All fields of all games, by id. Rows of cells are as wide in each as its longest one."""
-    trimmed = [next(games_of(from_table(to_table([game])), [game.network])) for game in games]
+    trimmed = [next(records_of(to_table([game]))) for game in games]
     return sorted(map(print_of, trimmed), key=lambda game: int(game["game_id"][1]))
 
 

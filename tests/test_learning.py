@@ -58,6 +58,7 @@ SMALL = LearnSettings(
     games_per_round=12,
     batch=16,
 )
+OVERLAPPING = replace(SMALL, overlap=True)
 
 
 def learn(folder: Path, games: int, settings: LearnSettings = SMALL, **more: Any) -> list[Round]:
@@ -106,18 +107,19 @@ def test_games_in_flight_change_nothing(tmp_path: Path) -> None:
     assert len({weights(tmp_path / str(flight)) for flight in (1, 5, 64)}) == 1
 
 
-def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [SMALL, OVERLAPPING], ids=["in turns", "overlap"])
+def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path, settings: LearnSettings) -> None:
     """Stopped between rounds and within them, by whoever takes them."""
-    whole = learn(tmp_path / "whole", 84)
+    whole = learn(tmp_path / "whole", 84, settings)
     parts: list[Round] = []
     for stop in (1, 3, 2):
-        with Learner(tmp_path / "parts", SMALL, resume=True, device=TEST_DEVICE) as learner:
+        with Learner(tmp_path / "parts", settings, resume=True, device=TEST_DEVICE) as learner:
             for done in learner.rounds(Length(games=84)):
                 parts.append(done)
                 stop -= 1
                 if not stop:
                     break
-    parts += learn(tmp_path / "parts", 84, resume=True)
+    parts += learn(tmp_path / "parts", 84, settings, resume=True)
     timeless = [
         [replace(done, seconds=0.0, play_seconds=0.0, learn_seconds=0.0) for done in rounds]
         for rounds in (whole, parts)
@@ -126,10 +128,10 @@ def test_a_run_in_parts_is_the_run_in_one(tmp_path: Path) -> None:
     assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
 
 
-def start(folder: Path) -> Run:
+def start(folder: Path, *flags: str) -> Run:
     command = ["learn", "--out", str(folder), "--resume", "--games", "84", "--device", TEST_DEVICE]
     sizes = ["--board-sizes", "3,4", "--search-widths", "3,1", "--channels", "8", "--blocks", "1"]
-    return Run(*command, *sizes, "--games-per-round", "12", "--batch", "16")
+    return Run(*command, *sizes, "--games-per-round", "12", "--batch", "16", *flags)
 
 
 def rounds_noted(folder: Path) -> int:
@@ -140,13 +142,15 @@ def rounds_noted(folder: Path) -> int:
 
 
 @pytest.mark.timeout(400)
-def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
+@pytest.mark.parametrize("overlap", [False, True], ids=["in turns", "overlap"])
+def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share, overlap: bool) -> None:
     """Every other stop is an interrupt, which must end in order."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    learn(whole, 84)
+    learn(whole, 84, replace(SMALL, overlap=overlap))
+    flags = ["--overlap"] if overlap else []
     draw, seen = random.Random(4), 0
     for number in range(share(3, 20)):
-        run = start(cut)
+        run = start(cut, *flags)
         seen = rounds_noted(cut)
         while run.status is None and rounds_noted(cut) <= seen:
             time.sleep(0.01)
@@ -157,7 +161,7 @@ def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
         if number % 2:
             assert run.status in (0, 130)
         assert rounds_noted(cut) >= seen
-    run = start(cut)
+    run = start(cut)  # which goes on as the run was begun
     _, said = run.wait()
     assert run.status == 0, said
     assert weights(whole) == weights(cut)
@@ -170,7 +174,7 @@ def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share) -> None:
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small")
-    learn(folder, 12)
+    learn(folder, 24)
     return folder
 
 
@@ -186,13 +190,14 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"batch": 3},
         {"learning_rate": 0.1},
         {"seed": 1},
+        {"overlap": True},
     ],
     ids=str,
 )
 def test_every_setting_changes_what_is_learnt(
     change: dict[str, Any], small_run: Path, tmp_path: Path
 ) -> None:
-    learn(tmp_path, 12, replace(SMALL, **change))
+    learn(tmp_path, 24, replace(SMALL, **change))
     assert weights(small_run) != weights(tmp_path)
     with pytest.raises(StoreError, match=next(iter(change))):
         Learner(small_run, replace(SMALL, **change), resume=True, device=TEST_DEVICE)
@@ -780,6 +785,7 @@ def test_the_command_learns_as_python_does(
         batch=8,
         learning_rate=0.01,
         seed=5,
+        overlap=True,
         games_in_flight=7,
         device=TEST_DEVICE,
         report=lambda done, share: seen.append((done.games, share)),
@@ -798,13 +804,15 @@ def test_the_command_learns_as_python_does(
         "batch": 8,
         "learning_rate": 0.01,
         "seed": 5,
+        "overlap": True,
     }
     assert seen == [(16, 1 / 3), (32, 2 / 3), (48, 1.0)]
     flags = ["--board-sizes", "3", "--games", "48", "--search-widths", "2,1", "--channels", "8"]
     more = ["--blocks", "1", "--games-per-round", "16", "--reuse", "2", "--batch", "8"]
-    last = ["--searched", "0.75", "--learning-rate", "0.01", "--seed", "5", "--device", TEST_DEVICE]
+    last = ["--searched", "0.75", "--learning-rate", "0.01", "--seed", "5", "--overlap"]
     out = str(tmp_path / "other")
-    status, said = command(monkeypatch, capsys, "learn", "--out", out, *flags, *more, *last)
+    flags += ["--device", TEST_DEVICE, "--out", out]
+    status, said = command(monkeypatch, capsys, "learn", *flags, *more, *last)
     assert status == 0
     assert f"48 games; the network is {out}/network{SUFFIX}" in said
     assert weights(tmp_path / "other") == load_checkpoint(learnt.network).digest

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("ray")
@@ -20,18 +23,22 @@ from ray_actors import actors, eventually
 
 from hex_ai.errors import NetworkError, RecordError, SettingError
 from hex_ai.game.records import GameRecord
+from hex_ai.inference.inference_plan import InferencePlan
+from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.checkpoint import default_model_path, load_checkpoint
 from hex_ai.scale.engine import rounds_by_actors
 from hex_ai.scale.game_actor import GameActor, as_bytes, from_bytes, versions
 from hex_ai.scale.leases import Leases, game_digest
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
-from hex_ai.store.run_folder import read_games
+from hex_ai.store.run_folder import GameStore, load_games, read_games, shard_paths, write_shard
 from hex_ai.training.learn import learn
 from hex_ai.training.learner import Round
+from hex_ai.web.run_games import as_parquet
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-c", "from hex_ai.cli.main import main; main()"]
 SIZE, GAMES = 3, 40
+SELDOM = pytest.mark.skipif(os.environ.get("HEX_AI_TEST_ALL") != "1", reason="takes minutes")
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +54,20 @@ def alone(engine: SelfPlayEngine) -> dict[int, bytes]:
 
 def begun(engine: SelfPlayEngine, **changes: Any) -> GameActor:
     actor = GameActor()
+    begin(actor, engine, **changes)
+    return actor
+
+
+def begin(actor: GameActor, engine: SelfPlayEngine, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
         "driver": versions(),
         "network": default_model_path().read_bytes(),
         "architectures": "",
         "plan": engine.inference.plan.to_json(),
         "settings": {"board_size": SIZE, "search_widths": (2, 1), "seed": 5},
-        "options": {"games_in_flight": 8, "cache_size": 1000},
+        "options": {"games_in_flight": 8, "cache_size": 1000, "mixed_hardware": 0},
     }
-    actor.begin(**given | changes)
-    return actor
+    return actor.begin(**given | changes)
 
 
 def fetched(actor: GameActor, ids: list[int], count: int) -> list[GameRecord]:
@@ -112,6 +123,49 @@ def test_a_game_that_comes_twice_must_be_the_same(engine: SelfPlayEngine) -> Non
         leases.finish("one", other)
 
 
+def test_games_of_one_id_from_unlike_hardware_may_differ(engine: SelfPlayEngine) -> None:
+    (first, second) = engine.generate_games(2)
+    leases = Leases(range(2))
+    leases.take("one", 2)
+    leases.give_back("one")
+    here = replace(first, game_id=0, plan="here")
+    assert leases.finish("one", here)
+    assert not leases.finish("two", replace(second, game_id=0, plan="there"))
+    with pytest.raises(RecordError, match="game 0 was played twice"):
+        leases.finish("two", replace(second, game_id=0, plan="here"))
+
+
+def test_an_actor_may_go_on_under_a_plan_of_its_own(
+    engine: SelfPlayEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(model: ModelInference, size: int) -> InferencePlan:
+        model._network.plan = model.plan.with_shapes((64,))
+        return model.plan
+
+    monkeypatch.setattr(ModelInference, "prepare", prepare)
+    with pytest.raises(SettingError, match="cannot be kept"):
+        begun(engine)
+    options = {"games_in_flight": 8, "cache_size": 1000, "mixed_hardware": 1}
+    about = begin(GameActor(), engine, options=options)
+    assert about["plan"] == engine.inference.plan.to_json() | {"shapes": [64]}
+    assert len(about["probe"]) == 8 * (SIZE**2 + 1) * 4
+
+
+def test_stored_games_keep_the_plan_of_mixed_hardware(
+    engine: SelfPlayEngine, tmp_path: Path
+) -> None:
+    games = sorted(engine.generate_games(4), key=lambda game: game.game_id)
+    plain = SelfPlayEngine(board_size=SIZE, output_dir=tmp_path).run_description()
+    marked = [replace(game, plan='{"device_name": "x"}') for game in games[:2]]
+    with GameStore(tmp_path, plain) as store:
+        store.write(marked)
+        store.write(games[2:])
+    back = list(read_games(tmp_path))
+    assert [game.plan for game in back] == ['{"device_name": "x"}'] * 2 + [""] * 2
+    assert list(map(game_digest, back)) == list(map(game_digest, marked + games[2:]))
+    assert load_games(tmp_path).game_ids.tolist() == [0, 1, 2, 3]
+
+
 def test_a_game_that_nobody_asked_for_is_refused(engine: SelfPlayEngine) -> None:
     first, second = sorted(engine.generate_games(2), key=lambda game: game.game_id)
     leases = Leases(range(2))
@@ -164,7 +218,9 @@ def test_what_stops_the_play_is_told_in_the_next_call(
 
 
 class _Game:
-    """Stands for a record: nothing but its id is looked at."""
+    """Stands for a record: nothing but this is looked at."""
+
+    plan = ""
 
     def __init__(self, game_id: int) -> None:
         self.game_id = game_id
@@ -216,23 +272,45 @@ def test_games_of_actors_that_are_killed_are_those_of_one_process(
     ]
 
 
-def test_weights_learnt_from_the_games_of_actors_are_those_of_one_process(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"board_sizes": (3,), "games": 384, "channels": 8, "blocks": 1}
+@pytest.mark.parametrize("size", [3, pytest.param(5, marks=SELDOM)])
+def test_weights_learnt_from_the_games_of_actors_are_those_of_one_process(
+    size: int, tmp_path: Path
+) -> None:
+    """In turns and while the next round is played, with an actor killed after each round."""
     rounds = list[int]()
 
     def kill_one(done: Round, _: float) -> None:
         rounds.append(done.number)
         os.kill(random.Random(done.number).choice(eventually(actors)), signal.SIGKILL)
 
-    alone = learn(tmp_path / "alone", **options)
+    learnt = list[str]()
     with rounds_by_actors(2, address=None, architectures=None) as players:
-        many = learn(tmp_path / "many", **options, players=players, report=kill_one)
-    assert rounds == [1, 2, 3]
-    networks = [load_checkpoint(found.network) for found in (alone, many)]
-    assert networks[0].digest == networks[1].digest
-    assert networks[0].digest != load_checkpoint(default_model_path()).digest
-    games = [
-        list(map(game_digest, read_games(tmp_path / n / "games" / "3x3")))
-        for n in ("alone", "many")
-    ]
-    assert games[0] == games[1]
+        for overlap in (False, True):
+            options: dict[str, Any] = {"board_sizes": (size,), "games": 384, "overlap": overlap}
+            options |= {"channels": 8, "blocks": 1}
+            one, other = tmp_path / f"alone {overlap}", tmp_path / f"many {overlap}"
+            alone = learn(one, **options)
+            many = learn(other, **options, players=players, report=kill_one)
+            digests = [load_checkpoint(found.network).digest for found in (alone, many)]
+            assert digests[0] == digests[1]
+            learnt += digests
+            games = [
+                list(map(game_digest, read_games(folder / "games" / f"{size}x{size}")))
+                for folder in (one, other)
+            ]
+            assert games[0] == games[1]
+    assert rounds == [1, 2, 3] * 2
+    assert len(set(learnt)) == 2
+
+
+def test_all_games_of_mixed_hardware_can_be_downloaded(
+    engine: SelfPlayEngine, tmp_path: Path
+) -> None:
+    games = list(engine.generate_games(4))
+    marked = [replace(game, plan="elsewhere") for game in games[:2]]
+    for number, some in enumerate((games[2:], marked)):
+        write_shard(tmp_path, number, some)
+    data = b"".join(as_parquet(shard_paths(tmp_path)))
+    table = pq.read_table(pa.BufferReader(data))
+    assert table["game_id"].to_pylist() == [game.game_id for game in games[2:] + games[:2]]
+    assert table["plan"].to_pylist() == [None, None, "elsewhere", "elsewhere"]

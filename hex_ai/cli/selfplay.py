@@ -63,6 +63,9 @@ def selfplay(
     actors: options.Actors = None,
     ray: options.Ray = None,
     threads_per_actor: Annotated[int, typer.Option(help="processors that each actor takes")] = 1,
+    mixed_hardware: Annotated[
+        bool, typer.Option(help="actors may differ in last bits; games say where they come from")
+    ] = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     runtime: options.Runtime = "auto",
@@ -107,6 +110,7 @@ def selfplay(
             architectures=architecture_module,
             games_in_flight=games_in_flight or engine.runner.games_in_flight,
             cache_size=cache_size,
+            mixed=mixed_hardware,
         )
     with _stop_told(output), by_actors, progress_shown(engine, err):
         for game in engine.generate_games(num_games, first_game):

@@ -17,7 +17,8 @@ from hex_ai.network.import_weights import import_weights
 from hex_ai.training.fitting import MEASURED_EVERY, FitReport
 from hex_ai.training.fitting import train as fit
 from hex_ai.training.learn import learn as run_learning
-from hex_ai.training.learner import Players, Round
+from hex_ai.training.learner import Round
+from hex_ai.training.round_player import Players
 from hex_ai.training.schedule import LearnSettings
 from hex_ai.training.start import NEW_NETWORK
 
@@ -31,6 +32,7 @@ REUSE = f"times a sample is learnt from; default: {DEFAULTS.reuse:g}"
 BATCH = f"samples a step; default: {DEFAULTS.batch}"
 LEARNING_RATE = f"at the start; default: {DEFAULTS.learning_rate:g}"
 CHANNELS = f"of a new network; default: {NEW_NETWORK.channels}"
+OVERLAP = "play a round while the one before is learnt from; default: no"
 BLOCKS = f"of a new network; default: {NEW_NETWORK.blocks}"
 
 
@@ -57,6 +59,7 @@ def learn(
     games_in_flight: Annotated[
         int | None, typer.Option(help="games that share batches; default: by device")
     ] = None,
+    overlap: Annotated[bool | None, typer.Option(help=OVERLAP)] = None,
     actors: options.Actors = None,
     ray: options.Ray = None,
     device: Device = "auto",
@@ -89,6 +92,7 @@ def learn(
                 batch=batch,
                 learning_rate=learning_rate,
                 seed=seed,
+                overlap=overlap,
                 games_in_flight=games_in_flight,
                 device=device,
                 players=players,

@@ -63,6 +63,8 @@ class GameRecord:
         with `NO_CELL`. Empty at a swap, which has no policy target.
       policy_probabilities: float32 `[P, K]`.
       policy_rest: float32 `[P]`, the probability of all other cells together.
+      plan: where a run mixes hardware, the inference plan that the game was played under, as JSON,
+        see docs/records.md; elsewhere empty.
     """
 
     game_id: int
@@ -80,6 +82,7 @@ class GameRecord:
     policy_cells: Cells
     policy_probabilities: Floats
     policy_rest: Floats
+    plan: str = ""
 
     @property
     def swapped(self) -> bool:

@@ -20,7 +20,7 @@ from hex_ai.scale.ray_runner import Job, RayRunner
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.selfplay_engine import SelfPlayEngine
 from hex_ai.selfplay.settings import SelfPlaySettings
-from hex_ai.training.learner import Players
+from hex_ai.training.round_player import Players
 
 
 class _ModelsElsewhere:
@@ -48,6 +48,7 @@ def played_by_actors(
     architectures: Path | None,
     games_in_flight: int,
     cache_size: int,
+    mixed: bool = False,
 ) -> Iterator[None]:
     """Has actors of Ray play the games of an engine; it can play no others after the block.
 
@@ -59,11 +60,12 @@ def played_by_actors(
       architectures: a file that registers its architecture, if one does; there on every node.
       games_in_flight: of each actor.
       cache_size: evaluations that each remembers.
+      mixed: see `RayRunner`.
 
     Raises:
       EngineError: see `connected`.
     """
-    with _runner(actors, engine.inference.plan.threads, address) as runner:
+    with _runner(actors, engine.inference.plan.threads, address, mixed) as runner:
         network = Path(model or default_model_path()).read_bytes()
         play_by(engine, runner, network, architectures, games_in_flight, cache_size)
         yield
@@ -127,10 +129,12 @@ def rounds_by_actors(
 
 
 @contextmanager
-def _runner(actors: int | None, threads: int, address: str | None) -> Iterator[RayRunner]:
+def _runner(
+    actors: int | None, threads: int, address: str | None, mixed: bool = False
+) -> Iterator[RayRunner]:
     """Connects to Ray, or starts one, for the duration of the block; actors end with it."""
     processors = None if actors is None else actors * threads
-    with connected(address, processors), closing(RayRunner(actors, threads)) as runner:
+    with connected(address, processors), closing(RayRunner(actors, threads, mixed=mixed)) as runner:
         yield runner
 
 

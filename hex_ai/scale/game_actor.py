@@ -26,7 +26,7 @@ from hex_ai.network.architecture import load_architecture_module
 from hex_ai.network.checkpoint import load_checkpoint
 from hex_ai.selfplay.runner import Runner
 from hex_ai.selfplay.settings import SelfPlaySettings
-from hex_ai.store.schema import ROW_FIELDS, from_table, games_of, to_table
+from hex_ai.store.schema import ROW_FIELDS, records_of, to_table
 
 # Finished games that wait to be fetched, in lists of one step each; play waits beyond that.
 WAITING_STEPS = 64
@@ -80,10 +80,12 @@ class GameActor:
           architectures: a file that registers the network's architecture, or empty.
           plan: see `InferencePlan.to_json`.
           settings: fields of `SelfPlaySettings`.
-          options: `games_in_flight`, `cache_size`.
+          options: `games_in_flight`, `cache_size`, and in `mixed_hardware` whether this machine
+            may go on under a plan of its own where it cannot keep that of the run.
 
         Returns:
-          where this is, and as `probe` what the network answers to a fixed set of positions.
+          where this is, as `probe` what the network answers to a fixed set of positions, and the
+          `plan` that it does so under.
 
         Raises:
           SettingError: other versions than the driver's, or a plan that cannot be kept here.
@@ -93,7 +95,7 @@ class GameActor:
         if architectures:
             load_architecture_module(Path(architectures))
         self._settings = SelfPlaySettings(**settings)
-        self._model, digest = self._prepared(network, plan, options["cache_size"])
+        self._model, digest = self._prepared(network, plan, options)
         self._runner = Runner(
             self._model,
             self._settings,
@@ -110,17 +112,19 @@ class GameActor:
             "node": platform.node(),
             "device": device_name(self._model.device),
             "probe": self._probe(),
+            "plan": self._model.plan.to_json(),
         }
 
     def _prepared(
-        self, network: bytes, plan: dict[str, Any], cache_size: int
+        self, network: bytes, plan: dict[str, Any], options: dict[str, int]
     ) -> tuple[ModelInference, str]:
         """The model under its plan, and the network's digest."""
         wanted = InferencePlan.from_json(plan)
         torch.set_num_threads(wanted.torch_threads)
         loaded, digest = _load(network)
-        model = ModelInference(loaded, wanted, cache_size=cache_size)
-        if model.prepare(self._settings.board_size) != wanted:
+        model = ModelInference(loaded, wanted, cache_size=options["cache_size"])
+        kept = model.prepare(self._settings.board_size)
+        if kept != wanted and not options["mixed_hardware"]:
             raise SettingError(f"{platform.node()}: the inference plan of the run cannot be kept")
         return model, digest
 
@@ -225,7 +229,7 @@ def from_bytes(data: bytes) -> Iterator[GameRecord]:
     """The records of a stream that `as_bytes` has made, as they were."""
     table = pa.ipc.open_stream(data).read_all()
     widths = {name: int(table.schema.metadata[name.encode()]) for name in ROW_FIELDS}
-    return games_of(from_table(table, widths), table["network"].to_pylist())
+    return records_of(table, widths)
 
 
 def _load(network: bytes) -> tuple[torch.nn.Module, str]:

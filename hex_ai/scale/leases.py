@@ -36,8 +36,8 @@ class Leases:
         self._ids: Iterator[int] = iter(ids)
         self._returned = deque[int]()
         self._held: dict[Hashable, dict[int, None]] = {}
-        # Digests of the games that were given back, once they are finished.
-        self._twice: dict[int, bytes | None] = {}
+        # Plans and digests of the games that were given back, once they are finished.
+        self._twice: dict[int, tuple[str, bytes] | None] = {}
         self._exhausted = False
 
     @property
@@ -79,7 +79,8 @@ class Leases:
         return len(lost)
 
     def finish(self, holder: Hashable, game: GameRecord) -> bool:
-        """Takes a finished game in; whether it is the first of its id.
+        """Takes a finished game in; whether it is the first of its id. Games of one id that were
+        played under different plans are not compared.
 
         Raises:
           RecordError: it was never the holder's, or the same id was finished as another game.
@@ -91,11 +92,11 @@ class Leases:
             del held[game_id]
             return True
         held.pop(game_id, None)
-        known, digest = self._twice[game_id], game_digest(game)
+        known, found = self._twice[game_id], (game.plan, game_digest(game))
         if known is None:
-            self._twice[game_id] = digest
+            self._twice[game_id] = found
             return True
-        if known != digest:
+        if known[0] == found[0] and known != found:
             raise RecordError(f"game {game_id} was played twice, and not the same way")
         return False
 

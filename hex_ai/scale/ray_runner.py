@@ -4,10 +4,12 @@ An actor that is lost costs its games in flight, which others play again: the sa
 game depends on the run's settings and its id alone.
 """
 
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,6 +81,8 @@ class RayRunner:
       actors: how many; None: as many as play fastest, found in the first minute of play.
       threads: processors that each takes.
       kind: their class, with the face of `GameActor`.
+      mixed: whether machines may play that evaluate positions to other bits than others; records
+        then say under which plan, and where, each game was played.
 
     Attributes:
       settings: of the job.
@@ -86,12 +90,15 @@ class RayRunner:
       seats: the actors.
     """
 
-    def __init__(self, actors: int | None, threads: int, kind: type = GameActor) -> None:
+    def __init__(
+        self, actors: int | None, threads: int, kind: type = GameActor, *, mixed: bool = False
+    ) -> None:
         if actors is not None and actors < 1:
             raise SettingError(f"{actors} actors are not positive")
         self.device, self.workers = torch.device("cpu"), actors or 1
         self.watcher, self.seats = StepWatcher(), Seats()
         self._threads, self._kind, self._needs = threads, kind, {"CPU": float(threads)}
+        self._mixed = mixed
         self._head_count = HeadCount(self._room()) if actors is None else None
         self._job: Callable[[], Job] | None = None
         self._in_flight, self._sent = 0, dict[str, Any]()
@@ -140,7 +147,9 @@ class RayRunner:
         self._leases = Leases(ids, games)
         self.settings, self._in_flight = job.settings, job.options["games_in_flight"]
         self._needs["GPU"] = float(job.plan.kind == "cuda")
-        self._sent = {name: ray.put(value) for name, value in job.arguments().items()}
+        given = job.arguments()
+        given["options"] = given["options"] | {"mixed_hardware": self._mixed}
+        self._sent = {name: ray.put(value) for name, value in given.items()}
         self._probe = None
         self.seats.start()
         try:
@@ -209,7 +218,10 @@ class RayRunner:
 
     def _taken_in(self, seat: Seat, answer: dict[str, Any]) -> list[GameRecord]:
         if "probe" in answer:
-            self._require_same_answers(answer)
+            if self._mixed:
+                seat.plan = _mark(answer)
+            else:
+                self._require_same_answers(answer)
             seat.node, seat.device = answer["node"], answer["device"]
             return []
         seat.counts, seat.searches = answer["stats"], answer["searches"]
@@ -217,7 +229,7 @@ class RayRunner:
         if answer["games"] is None:
             return []
         self._losses = 0
-        games = list(from_bytes(answer["games"]))
+        games = [_marked(game, seat.plan) for game in from_bytes(answer["games"])]
         seat.games += len(games)
         return [game for game in games if self._leases.finish(seat.number, game)]
 
@@ -247,7 +259,7 @@ class RayRunner:
         if about["probe"] != self._probe:
             raise SettingError(
                 f"{about['node']} ({about['device']}) evaluates positions to other bits than the"
-                " others under the same inference plan"
+                " others under the same inference plan; --mixed-hardware lets it play"
             )
 
     def _lose(self, seat: Seat, error: Exception) -> None:
@@ -298,6 +310,16 @@ class RayRunner:
         if message not in self._told:
             self._told.add(message)
             log.warning(message)
+
+
+def _mark(about: dict[str, Any]) -> str:
+    """What the games of an actor are marked by, of all that it has said of itself."""
+    answers = hashlib.sha256(about["probe"]).hexdigest()[:16]
+    return json.dumps({"device_name": about["device"], "answers": answers} | about["plan"])
+
+
+def _marked(game: GameRecord, plan: str) -> GameRecord:
+    return replace(game, plan=plan) if plan else game
 
 
 def cause(error: Exception) -> HexAIError:

@@ -15,6 +15,7 @@ class Seat:
       asked_at: when its last call began.
       in_flight: games that it plays at a time.
       node: where it is, once it has begun; device: what it computes on there.
+      plan: of a run that mixes hardware, what its games are marked by; else empty.
       told_last: it has been told that no more games will come.
       counts: what its model has counted.
       searches: positions that it has searched.
@@ -28,6 +29,7 @@ class Seat:
     in_flight: int = 0
     node: str = ""
     device: str = ""
+    plan: str = ""
     told_last: bool = False
     counts: dict[str, Any] = field(default_factory=dict)
     searches: int = 0

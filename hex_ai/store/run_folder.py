@@ -23,8 +23,9 @@ from hex_ai.store.output_files import errors_named, write_json
 from hex_ai.store.schema import (
     GAME_COLUMNS,
     REPEATING_COLUMNS,
+    concatenated,
     from_table,
-    games_of,
+    records_of,
     require_schema,
     to_table,
 )
@@ -157,7 +158,7 @@ def load_games(folder: str | os.PathLike[str]) -> Games:
     """
     tables = {path: read_table(path) for path in _some_shards(Path(folder))}
     _require_once((path, table["game_id"].to_pylist()) for path, table in tables.items())
-    return from_table(pa.concat_tables(tables.values()).sort_by("game_id"))
+    return from_table(concatenated(tables.values()).sort_by("game_id"))
 
 
 def read_games(folder: str | os.PathLike[str]) -> Iterator[GameRecord]:
@@ -183,7 +184,7 @@ def read_shard(path: Path) -> list[GameRecord]:
     """The records of one shard, in stored order. Raises `StoreError` if it cannot be read."""
     table = read_table(path)
     with errors_named(path), _way_out_told(path):
-        return list(games_of(from_table(table), table["network"].to_pylist()))
+        return list(records_of(table))
 
 
 def shard_sizes(folder: Path) -> dict[Path, int]:
@@ -321,20 +322,28 @@ def _require_same(folder: Path, known: dict[str, Any], wanted: dict[str, Any]) -
 def count_games(path: Path) -> int:
     """How many games a shard says it holds. Raises `StoreError` if it cannot be read."""
     with errors_named(path):
-        with _way_out_told(path):
-            file = pq.ParquetFile(path)
-        require_schema(file.schema_arrow)
-        return int(file.metadata.num_rows)
+        return int(_opened(path).metadata.num_rows)
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of a shard. Raises `StoreError` if it cannot be read."""
+    with errors_named(path):
+        return _opened(path).schema_arrow
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """The rows of a shard; None: with all columns. Raises `StoreError` if it cannot be read."""
     with errors_named(path):
-        with _way_out_told(path):
-            file = pq.ParquetFile(path, page_checksum_verification=True)
-        require_schema(file.schema_arrow)
+        file = _opened(path)
         with _way_out_told(path):
             return file.read(columns=columns)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    with _way_out_told(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    require_schema(file.schema_arrow)
+    return file
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Game records as rows of an Arrow table: schema version 1, described in docs/records.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -36,6 +36,9 @@ ROW_FIELDS = {
     "policy_probabilities": pa.float32(),
 }
 
+# A column of its own for the games of a run that mixes hardware.
+_PLAN = "plan"
+
 # Columns with one entry a game, by which readers look for some of them.
 GAME_COLUMNS = tuple(_GAME_FIELDS)
 
@@ -43,6 +46,7 @@ GAME_COLUMNS = tuple(_GAME_FIELDS)
 # numbers that are nearly all distinct slower to write, and larger.
 REPEATING_COLUMNS = (
     *(name for name, kind in _GAME_FIELDS.items() if kind == pa.string()),
+    _PLAN,
     *(f"{name}.list.element" for name, kind in PLY_FIELDS.items() if kind != pa.float32()),
     *(
         f"{name}.list.element.list.element"
@@ -71,6 +75,7 @@ _SCHEMA = pa.schema(
     ],
     metadata={"hex_ai.schema_version": str(SCHEMA_VERSION)},
 )
+_SCHEMA_WITH_PLAN = _SCHEMA.append(pa.field(_PLAN, pa.string()))
 
 
 def to_table(games: Sequence[GameRecord]) -> pa.Table:
@@ -95,7 +100,15 @@ def to_table(games: Sequence[GameRecord]) -> pa.Table:
         cells = _ROW_CELLS.get(name, name)
         inner = pa.ListArray.from_arrays(rows[cells], pa.array(fields[name][used[cells]], kind))
         columns.append(pa.ListArray.from_arrays(plies, inner))
-    return pa.Table.from_arrays(columns, schema=_SCHEMA)
+    if not any(game.plan for game in games):
+        return pa.Table.from_arrays(columns, schema=_SCHEMA)
+    columns.append(pa.array([game.plan or None for game in games], pa.string()))
+    return pa.Table.from_arrays(columns, schema=_SCHEMA_WITH_PLAN)
+
+
+def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
+    """The rows of tables with this schema, some of which may have plans and others not."""
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _not_finite(games: Sequence[GameRecord]) -> int:
@@ -168,8 +181,11 @@ def _require_consistent(columns: dict[str, pa.Array]) -> None:
             raise RecordError(f"{name} and {cells} have rows of unequal length")
 
 
-def games_of(games: Games, networks: Sequence[str]) -> Iterator[GameRecord]:
-    """The single records of `games`; `networks` are the digests, one a game."""
+def records_of(table: pa.Table, widths: Mapping[str, int] | None = None) -> Iterator[GameRecord]:
+    """The games of a table one by one; arguments and errors are those of `from_table`."""
+    games = from_table(table, widths)
+    networks = table["network"].to_pylist()
+    plans = table[_PLAN].to_pylist() if _PLAN in table.column_names else [None] * len(networks)
     fields = {name: getattr(games, name).numpy() for name in (*PLY_FIELDS, *ROW_FIELDS)}
     bounds = games.first_ply.tolist()
     for row, (start, end) in enumerate(pairwise(bounds)):
@@ -179,17 +195,18 @@ def games_of(games: Games, networks: Sequence[str]) -> Iterator[GameRecord]:
             winner=int(games.winners[row]),
             end=games.ends[row],
             network=networks[row],
+            plan=plans[row] or "",
             **{name: field[start:end] for name, field in fields.items()},
         )
 
 
 def require_schema(schema: pa.Schema) -> None:
-    """Raises `RecordError` unless this is the schema of version 1."""
+    """Raises `RecordError` unless this is the schema of version 1, with plans or without."""
     version = (schema.metadata or {}).get(b"hex_ai.schema_version", b"none")
     if version != str(SCHEMA_VERSION).encode():
         said = ascii(version[:20].decode(errors="replace"))[1:-1]
         raise RecordError(f"record schema version {said}, this package reads {SCHEMA_VERSION}")
-    if not schema.equals(_SCHEMA):
+    if not (schema.equals(_SCHEMA) or schema.equals(_SCHEMA_WITH_PLAN)):
         raise RecordError("the columns are not those of the record schema")
 
 

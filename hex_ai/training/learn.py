@@ -10,7 +10,8 @@ from hex_ai.network.torch_state import undisturbed
 from hex_ai.numbers import real
 from hex_ai.training.curves import Curves
 from hex_ai.training.learn_folder import read_notes
-from hex_ai.training.learner import Learner, Players, Round
+from hex_ai.training.learner import Learner, Round
+from hex_ai.training.round_player import Players
 from hex_ai.training.schedule import LearnSettings, Length, settings_of_run
 
 HOUR = Length(seconds=3600)
@@ -42,6 +43,7 @@ def learn(
     batch: int | None = None,
     learning_rate: float | None = None,
     seed: int | None = None,
+    overlap: bool | None = None,
     games_in_flight: int | None = None,
     device: str = "auto",
     players: Players | None = None,
@@ -78,6 +80,7 @@ def learn(
         "batch": batch,
         "learning_rate": learning_rate,
         "seed": seed,
+        "overlap": overlap,
     }
     notes = read_notes(folder) if resume else None
     settings, length = (LearnSettings(), HOUR) if notes is None else settings_of_run(notes)

@@ -5,9 +5,11 @@
 Games of a round begin and end with one set of weights, whose digest they carry. What a round does
 follows from the settings, the state before it and how far the run is, which is noted before it
 begins. So a run that was stopped, at any moment, goes on as if it had not been.
+
+With `overlap` the games of a round are played while the round before it is learnt from, so by the
+weights of the round before that.
 """
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from torch import nn
 
 from hex_ai.errors import InvalidEvaluationError, SettingError
 from hex_ai.game.records import GameRecord
@@ -26,18 +27,15 @@ from hex_ai.inference.inference_plan import (
     prompt_runtime,
     resolve_device,
 )
-from hex_ai.inference.inference_stats import speeds
-from hex_ai.inference.model_inference import ModelInference
 from hex_ai.network.checkpoint import network_digest, save_checkpoint
 from hex_ai.numbers import whole
-from hex_ai.selfplay.progress_file import ProgressFile, remove_progress
-from hex_ai.selfplay.runner import Runner
+from hex_ai.selfplay.progress_file import remove_progress
 from hex_ai.selfplay.selfplay_engine import DEFAULT_GAMES_IN_FLIGHT
-from hex_ai.selfplay.settings import SelfPlaySettings
 from hex_ai.training.divergence import diverged, require_finite
 from hex_ai.training.learn_folder import RunFolder
+from hex_ai.training.round_player import Played, Players, RoundPlan, RoundPlayer, players_here
 from hex_ai.training.run_state import Progress, open_run
-from hex_ai.training.samples import samples_from_games
+from hex_ai.training.samples import Samples, samples_from_games
 from hex_ai.training.schedule import LearnSettings, Length, joined_sizes, learning_rate, next_size
 
 # A checkpoint is kept whenever a run has this many times the games of the one before.
@@ -46,6 +44,9 @@ CHECKPOINT_GROWTH = 1.25
 # Converting the network of a round takes one to two seconds, which rounds on smaller boards do not
 # pay back.
 CONVERTED_FROM = 9
+
+# A round whose games are being played, and what gives them.
+Coming: TypeAlias = tuple[RoundPlan, Callable[[], Played]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Round:
       policy_loss: cross entropy in nats above the target's own; entropy: the target's own.
       value_loss: squared error.
       learning_rate: of its steps.
-      play_seconds, learn_seconds: what it took.
+      play_seconds, learn_seconds: until its games were there, and from then on.
     """
 
     number: int
@@ -82,21 +83,6 @@ class Round:
     learning_rate: float
     play_seconds: float
     learn_seconds: float
-
-
-# Of a network under a plan, by settings, with so many games in flight and a digest for the records.
-Players: TypeAlias = Callable[
-    [nn.Module, InferencePlan, SelfPlaySettings, int, str], tuple[ModelInference, Runner]
-]
-
-
-def players_here(
-    network: nn.Module, plan: InferencePlan, settings: SelfPlaySettings, in_flight: int, digest: str
-) -> tuple[ModelInference, Runner]:
-    """A model of the network, and who plays by it in this process."""
-    model = ModelInference(copy.deepcopy(network), plan)
-    runner = Runner(model, settings, games_in_flight=in_flight, device=model.device, network=digest)
-    return model, runner
 
 
 class Learner:
@@ -163,63 +149,101 @@ class Learner:
         Closing the iterator, or an exception, gives up the round under way; a resume plays it
         again.
         """
-        self._state.notes["length"] = asdict(length)
-        self.folder.write_notes(self._state.notes)
-        length_of_round = 0.0
-        while True:
-            # A round that would end further beyond the end than it begins before it is left out.
-            done = length.done(self.progress.games, self.progress.seconds)
-            ends = length.done(self.progress.games, self.progress.seconds + length_of_round / 2)
-            if done >= 1 or (length.games is None and ends >= 1):
-                self._keep_checkpoint()  # so that a ladder has it as its last rung
-                remove_progress(self.folder.path)
-                return
-            started = time.monotonic()
-            yield self._round(done, started)
-            length_of_round = time.monotonic() - started
+        state, overlap = self._state, self.settings.overlap
+        state.notes["length"] = asdict(length)
+        self.folder.write_notes(state.notes)
+        self._since, self._took = time.monotonic(), 0.0
+        with RoundPlayer(self._players, self._in_flight, self.folder.path, overlap) as player:
+            coming = self._begin(player, length)
+            while coming is not None:
+                plan, finish = coming
+                played = self._finish(plan, finish)
+                samples = self._take_in(plan, played)
+                if overlap:
+                    state.keep_player()
+                    coming = self._begin(player, length)
+                yield self._learn(plan, played, samples)
+                self._since = time.monotonic()
+                if not overlap:
+                    coming = self._begin(player, length)
+        self._keep_checkpoint()  # so that a ladder has it as its last rung
+        remove_progress(self.folder.path)
 
-    def _round(self, done: float, started: float) -> Round:
-        state, settings = self._state, self.settings
-        size = next_size(self._joined(done), self.progress.shares)
-        network = state.trainer.average_network
-        digest = network_digest(network)
+    def _begin(self, player: RoundPlayer, length: Length) -> Coming | None:
+        """Begins the play of the next round; None if the run is as long as wanted."""
+        settings, progress = self.settings, self.progress
+        done = length.done(progress.games, progress.seconds)
+        # A round that would end further beyond the end than it begins before it is left out.
+        middle = progress.seconds + self._took * (1.5 if settings.overlap else 0.5)
+        if done >= 1 or (length.games is None and length.done(progress.games, middle) >= 1):
+            return None
+        size, network = next_size(self._joined(done), progress.shares), self._state.plays
+        plan = RoundPlan(
+            number=progress.rounds,
+            ids=range(progress.games, progress.games + settings.games_per_round),
+            done=done,
+            network=network,
+            digest=network_digest(network),
+            inference=self._plans[size],
+            settings=settings.play_settings(size),
+        )
+        return plan, player.start(plan)
+
+    def _finish(self, plan: RoundPlan, finish: Callable[[], Played]) -> Played:
+        """The games of a round that was begun."""
         try:
-            games, evaluations = self._play(network, size, digest)
+            return finish()
         except InvalidEvaluationError as error:
-            if not self.progress.rounds:  # the network that the run was given
+            learnt_in = plan.number - self.settings.overlap
+            if learnt_in <= 0:  # the network that the run was given
                 raise
-            place = f"in round {self.progress.rounds}"
-            raise diverged(place, settings.learning_rate) from error
-        played = time.monotonic()
-        self.folder.store_games(size, self.progress.rounds, games)
-        samples = samples_from_games(games)
-        state.windows[size].add(samples)
-        rate = learning_rate(settings, done)
+            raise diverged(f"in round {learnt_in}", self.settings.learning_rate) from error
+
+    def _take_in(self, plan: RoundPlan, played: Played) -> Samples:
+        """Stores and counts the games of a round; what is to be learnt from them."""
+        progress, size = self.progress, plan.settings.board_size
+        self.folder.store_games(size, plan.number, played.games)
+        samples = samples_from_games(played.games)
+        self._state.windows[size].add(samples)
+        progress.rounds += 1
+        progress.games += len(played.games)
+        progress.evaluations += played.evaluations
+        progress.samples[size] = progress.samples.get(size, 0) + len(samples)
+        # Larger boards get more samples, in proportion to N.
+        progress.shares[size] += len(samples) / size
+        return samples
+
+    def _learn(self, plan: RoundPlan, played: Played, samples: Samples) -> Round:
+        """Takes the steps of a round, and has it count."""
+        state, settings, started = self._state, self.settings, time.monotonic()
+        rate = learning_rate(settings, plan.done)
         state.trainer.set_learning_rate(rate)
         steps = math.ceil(len(samples) * settings.reuse / settings.batch)
         # The windows of all sizes with games, weighted as their samples come in over time.
         weighted = [(n, window.samples) for n, window in state.windows.items() if len(window)]
         losses = state.trainer.fit(weighted, steps, settings.batch, state.generator)
-        place, tried = f"in round {self.progress.rounds + 1}", [samples for _, samples in weighted]
+        place, tried = f"in round {plan.number + 1}", [samples for _, samples in weighted]
         require_finite(place, settings.learning_rate, state.trainer, losses, tried)
-        self._count(size, len(games), len(samples), evaluations, time.monotonic() - started)
+        self._took = time.monotonic() - self._since
+        self.progress.seconds += self._took
+        games = played.games
         finished = Round(
-            number=self.progress.rounds,
-            board_size=size,
-            games=self.progress.games,
+            number=plan.number + 1,
+            board_size=plan.settings.board_size,
+            games=plan.ids.stop,
             samples=sum(self.progress.samples.values()),
             evaluations=self.progress.evaluations,
             seconds=self.progress.seconds,
-            network=digest,
-            done=done,
+            network=plan.digest,
+            done=plan.done,
             mean_length=sum(len(game.moves) for game in games) / len(games),
             agreement=_agreement(games),
             policy_loss=losses.policy,
             entropy=losses.entropy,
             value_loss=losses.value,
             learning_rate=rate,
-            play_seconds=played - started,
-            learn_seconds=time.monotonic() - played,
+            play_seconds=started - self._since,
+            learn_seconds=time.monotonic() - started,
         )
         state.notes["rounds"].append(asdict(finished))
         self._keep_network()
@@ -234,36 +258,6 @@ class Learner:
         for size in joined:
             shares.setdefault(size, level)
         return tuple(shares)
-
-    def _play(self, network: nn.Module, size: int, digest: str) -> tuple[list[GameRecord], int]:
-        """The games of a round, in the order of their ids, and the evaluations they took."""
-        in_flight = min(self._in_flight, self.settings.games_per_round)
-        settings = self.settings.play_settings(size)
-        model, runner = self._players(network, self._plans[size], settings, in_flight, digest)
-        first, started = self.progress.games, time.monotonic()
-        ids = range(first, first + self.settings.games_per_round)
-        games: list[GameRecord] = []
-
-        def stats() -> dict[str, object]:
-            found = model.get_performance_stats()
-            found |= speeds(found, runner.searches, time.monotonic() - started)
-            return {"stats": found | {"finished_games": len(games), "games_to_play": len(ids)}}
-
-        runner.watcher = ProgressFile(self.folder.path, stats)
-        for some in runner.play(ids):
-            games += some
-        evaluations = int(model.get_performance_stats()["evaluations"])
-        return sorted(games, key=lambda game: game.game_id), evaluations
-
-    def _count(self, size: int, games: int, samples: int, evaluations: int, seconds: float) -> None:
-        progress = self.progress
-        progress.rounds += 1
-        progress.games += games
-        progress.evaluations += evaluations
-        progress.seconds += seconds
-        progress.samples[size] = progress.samples.get(size, 0) + samples
-        # Larger boards get more samples, in proportion to N.
-        progress.shares[size] += samples / size
 
     def _keep_network(self) -> None:
         """Writes the newest network, and keeps a copy now and then."""

@@ -1,5 +1,6 @@
 """The state of a run of learning between two rounds: begun, or found in its folder again."""
 
+import copy
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -47,6 +48,7 @@ class RunState:
       generator: draws the batches.
       progress: how far the run is.
       notes: what `learn.json` says.
+      player: with `overlap`, the network that plays the next round; else None.
       windows: the samples to learn from, by board size.
     """
 
@@ -54,18 +56,29 @@ class RunState:
     generator: torch.Generator
     progress: Progress
     notes: dict[str, Any]
+    player: nn.Module | None = None
     windows: dict[int, Window] = field(default_factory=dict)
+
+    @property
+    def plays(self) -> nn.Module:
+        """The network that plays the next round."""
+        return self.trainer.average_network if self.player is None else self.player
+
+    def keep_player(self) -> None:
+        """Has the averaged network as it is now play the next round, whatever is learnt before."""
+        self.player = copy.deepcopy(self.trainer.average_network)
 
     def save(self, folder: RunFolder) -> None:
         """Writes it into the folder of the run; `state.pt` comes last and makes it count."""
         folder.write_notes(self.notes)
-        folder.save_state(
-            {
-                "trainer": self.trainer.state_dict(),
-                "generator": self.generator.get_state(),
-                "progress": asdict(self.progress),
-            }
-        )
+        state = {
+            "trainer": self.trainer.state_dict(),
+            "generator": self.generator.get_state(),
+            "progress": asdict(self.progress),
+        }
+        if self.player is not None:
+            state["player"] = self.player.state_dict()
+        folder.save_state(state)
 
     def restore(self, saved: Mapping[str, Any], rounds: list[dict[str, Any]], path: Path) -> None:
         """Goes back to what `save` wrote, with the notes on its rounds.
@@ -75,6 +88,8 @@ class RunState:
         """
         try:
             self.trainer.load_state_dict(saved["trainer"])
+            if self.player is not None:
+                self.player.load_state_dict(saved["player"])
             self.generator.set_state(saved["generator"])
             self.progress = Progress(**saved["progress"])
             self.notes["rounds"] = rounds[: self.progress.rounds]
@@ -120,6 +135,8 @@ def open_run(
             "rounds": [],
         },
     )
+    if settings.overlap:
+        state.keep_player()
     if notes is not None:
         _require_same(folder.path, settings, notes, state.notes)
         if saved is not None:
@@ -161,8 +178,9 @@ def _require_same(
 ) -> None:
     """Settings must be those of the run; a plan may change, at the price of other bits."""
     shape = before["network"]["config"]
+    known_then = asdict(LearnSettings()) | before["settings"] | shape
     for name, value in settings.to_json().items():
-        known = shape.get(name, before["settings"].get(name))
+        known = known_then[name]
         if known != value and not (name in shape and value is None):
             raise StoreError(f"{path}: {name} is {known!r} in this run, not {value!r}")
     if before["init"] != now["init"]:

@@ -53,6 +53,8 @@ class LearnSettings:
       batch: samples a step.
       learning_rate: at the start; falls along a cosine.
       seed: of weights, games and batches.
+      overlap: whether each round is played while the one before it is learnt from, by weights that
+        are one round older for it.
     """
 
     board_sizes: tuple[int, ...] = (5, 7, 9, 11)
@@ -65,6 +67,7 @@ class LearnSettings:
     batch: int = 128
     learning_rate: float = 3e-3
     seed: int = 0
+    overlap: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "board_sizes", wholes("board sizes", self.board_sizes))
@@ -76,6 +79,8 @@ class LearnSettings:
         for size in self.board_sizes:
             self.play_settings(size)
         new_shape(self.channels, self.blocks)
+        if not isinstance(self.overlap, bool):
+            raise SettingError(f"overlap {self.overlap!r} is neither true nor false")
         for name in ("games_per_round", "batch"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} {getattr(self, name)} is not a whole number from 1 on")

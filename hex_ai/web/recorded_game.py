@@ -14,7 +14,7 @@ from hex_ai.game.notation import cell_name
 from hex_ai.game.records import NO_CELL, SWAP, GameRecord
 from hex_ai.store.output_files import errors_named
 from hex_ai.store.run_folder import read_table
-from hex_ai.store.schema import from_table, games_of
+from hex_ai.store.schema import records_of
 from hex_ai.value_utils import to_win_probability
 from hex_ai.web.run_index import chances_of
 from hex_ai.web.trees import tree_json
@@ -26,7 +26,7 @@ def read_game(path: Path, row: int, game_id: int) -> GameRecord:
     with errors_named(path):
         if table["game_id"].to_pylist() != [game_id]:
             raise StoreError(f"{path}: has changed; look again")
-        game = next(games_of(from_table(table), table["network"].to_pylist()))
+        game = next(records_of(table))
         _require_on_board(game)
     return game
 

@@ -19,7 +19,8 @@ from hex_ai.game.notation import cell_index, cell_name
 from hex_ai.game.records import BLUE, ENDS, MAX_SIZE, RED
 from hex_ai.numbers import real, whole
 from hex_ai.store.output_files import errors_named
-from hex_ai.store.run_folder import read_table
+from hex_ai.store.run_folder import read_schema, read_table
+from hex_ai.store.schema import concatenated
 from hex_ai.web.run_index import IndexedGames
 
 DOWNLOADS = ("parquet", "sgf", "trmph")
@@ -126,14 +127,15 @@ def _write_parquet(file: BinaryIO, shards: list[Path]) -> None:
     """Writes the rows of shards in groups of about `GROUP_ROWS`."""
     if not shards:
         raise StoreError("the run holds no games")
-    waiting = [read_table(shards[0])]
-    with pq.ParquetWriter(file, waiting[0].schema, compression="zstd") as writer:
-        for path in shards[1:]:
+    schema = pa.unify_schemas([read_schema(path) for path in shards])
+    waiting = [schema.empty_table()]
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for path in shards:
             if sum(map(len, waiting)) >= GROUP_ROWS:
-                writer.write_table(pa.concat_tables(waiting))
-                waiting = []
+                writer.write_table(concatenated(waiting))
+                waiting = [schema.empty_table()]
             waiting.append(read_table(path))
-        writer.write_table(pa.concat_tables(waiting))
+        writer.write_table(concatenated(waiting))
 
 
 def _told(game: Mapping[str, Any], networks: tuple[str, ...]) -> dict[str, Any]:

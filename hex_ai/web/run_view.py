@@ -94,8 +94,11 @@ def _has_learnt(read: Documents) -> bool:
     if length is None or games is None or seconds is None:
         return False
     if length.games is None:
-        took = (number(last.get(part)) or 0 for part in ("play_seconds", "learn_seconds"))
-        seconds += sum(took) / 2
+        overlap = (read.about or {}).get("settings", {}).get("overlap", False)
+        # The round that was the last to be learnt from when that was decided.
+        decided = _round(read, -2) if overlap else last
+        took = (number(decided.get(part)) or 0 for part in ("play_seconds", "learn_seconds"))
+        seconds = (number(decided.get("seconds")) or 0) + sum(took) * (1.5 if overlap else 0.5)
     return length.done(int(games), seconds) >= 1
 
 
@@ -108,8 +111,13 @@ def _length(read: Documents) -> Length | None:
 
 
 def _last_round(read: Documents) -> dict[str, Any]:
+    return _round(read, -1)
+
+
+def _round(read: Documents, index: int) -> dict[str, Any]:
+    """The row about a round; an empty one if there is none."""
     rounds: list[dict[str, Any]] = (read.about or {}).get("rounds", [])
-    return rounds[-1] if rounds else {}
+    return rounds[index] if len(rounds) >= -index else {}
 
 
 def _wanted(run: FoundRun, read: Documents) -> float | None:

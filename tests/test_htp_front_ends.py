@@ -226,6 +226,8 @@ def test_stop_ends_a_search_and_only_that(model: Path, search: str) -> None:
         run.stdin.flush()
 
     ask("# interrupt")
+    ask("undo")  # is answered once the network is loaded
+    assert [run.stdout.readline() for _ in range(2)] == ["? cannot undo\n", "\n"]
     ask("genmove b")
     time.sleep(1)
     ask("# interrupt")

@@ -279,7 +279,7 @@ def test_a_visitor_who_leaves_gives_the_place_to_the_next() -> None:
 def test_visitors_share_batches() -> None:
     class Slow(Uniform):
         def batch_infer(self, positions: Any) -> Any:
-            time.sleep(0.004)  # long enough for the other to ask meanwhile
+            time.sleep(0.02)  # long enough for the other to ask meanwhile
             return super().batch_infer(positions)
 
     boards = [board_of(position(9)), board_of(position(9, "R" + 80 * ".", "blue"))]

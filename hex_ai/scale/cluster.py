@@ -1,9 +1,11 @@
 """Ray itself: one that is started here and ends with us, or one that is there already."""
 
 import logging
+import os
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,12 @@ from hex_ai.errors import EngineError, SettingError
 
 # Seconds until an address that does not answer is given up.
 CONNECT_SECONDS = 10.0
+
+# Likewise for `ray://`, where Ray tries three times, with a pause as long after each.
+_CLIENT_SECONDS = {
+    "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "2",
+    "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "2",
+}
 
 AUTO = "auto"
 
@@ -41,8 +49,9 @@ def connected(address: str | None, processors: int | None) -> Iterator[None]:
     }
     if address is not None:
         options = {}
+        os.environ.update(_CLIENT_SECONDS | os.environ)
     try:
-        with _signals_kept():
+        with _signals_kept(), warnings.catch_warnings(action="ignore"):
             ray.init(
                 address=address or "local",
                 namespace="hex_ai",
@@ -51,7 +60,9 @@ def connected(address: str | None, processors: int | None) -> Iterator[None]:
                 **options,
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise EngineError(f"Ray at {address or 'this machine'}: {_line(error)}") from error
+        # Ray does not say that it was a token that the cluster has missed.
+        hint = "; does it want a token? see docs/scale.md" if address else ""
+        raise EngineError(f"Ray at {address or 'this machine'}: {_line(error)}{hint}") from error
     try:
         yield
     finally:

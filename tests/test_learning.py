@@ -149,7 +149,7 @@ def test_kills_at_any_moment_cost_nothing(tmp_path: Path, share: Share, overlap:
     learn(whole, 84, replace(SMALL, overlap=overlap))
     flags = ["--overlap"] if overlap else []
     draw, seen = random.Random(4), 0
-    for number in range(share(3, 20)):
+    for number in range(share(2, 20)):
         run = start(cut, *flags)
         seen = rounds_noted(cut)
         while run.status is None and rounds_noted(cut) <= seen:

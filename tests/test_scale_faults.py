@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -305,6 +307,30 @@ def test_half_as_many_play_on_where_more_are_no_faster(gain: float, wanted: int)
     assert 2 * (SETTLING + MEASURED) < now < 4 * (SETTLING + MEASURED)
     count.room = 20
     assert count.wanted == (20 if wanted == 8 else 10)
+
+
+@pytest.mark.parametrize(
+    ("said", "has_token", "mode"),
+    [(None, False, None), (None, True, "token"), ("disabled", True, "disabled")],
+)
+def test_a_token_that_is_there_is_sent(
+    said: str | None, has_token: bool, mode: str | None, tmp_path: Path
+) -> None:
+    """Ray reads the mode as it is loaded, so it is set before."""
+    if has_token:
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    surroundings = {name: value for name, value in os.environ.items() if "RAY" not in name}
+    surroundings |= {"HOME": str(tmp_path)} | ({"RAY_AUTH_MODE": said} if said else {})
+    code = """
+import os, sys, hex_ai.scale
+assert "ray" not in sys.modules
+print(os.environ.get("RAY_AUTH_MODE"))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=surroundings, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == str(mode)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "9" * 30, "000000001999", "²", ""])

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
@@ -25,6 +26,7 @@ from hex_ai.htp.board import BLACK, RESIGN, WHITE, Board, board_from_sgf, parse_
 from hex_ai.htp.chooser import ALL_MOVES, Choice, MoveChooser, fairest
 from hex_ai.htp.clock import Clock, game_clock
 from hex_ai.htp.identity import IDENTITY
+from hex_ai.htp.openings import OpeningValues
 from hex_ai.htp.protocol import Arguments, Command, command, read_text
 from hex_ai.htp.settings import ALLOW_SWAP, HtpSettings
 from hex_ai.inference.position_collector import Evaluator
@@ -43,6 +45,7 @@ class HtpEngine:
       settings: how moves are chosen.
       board_size: to start with.
       interrupted: whether the asker wants the command under way to end; asked while it runs.
+      openings: what is known of first moves; without a level they are judged by that.
 
     Attributes:
       board: as it is now, with those before it.
@@ -61,10 +64,11 @@ class HtpEngine:
         settings: HtpSettings,
         board_size: int,
         interrupted: Callable[[], bool] = lambda: False,
+        openings: OpeningValues = MappingProxyType({}),
     ) -> None:
         self.board, self.settings = Board.empty(board_size), settings
         self._chooser = MoveChooser(evaluator, device, interrupted)
-        self._own_opening = ""
+        self._own_opening, self._openings = "", openings
         self._sizes = set[int]()  # boards that the network has been seen to play on
         self._full_clock: Clock | None = None
         self._clocks: dict[int, Clock | None] = {BLACK: None, WHITE: None}
@@ -237,11 +241,19 @@ class HtpEngine:
             return RESIGN
         board, rule = self.board.turn_of(colour), self.settings.swap
         if rule != "off" and colour == BLACK and not any(board.stones):
-            return board.name_of(fairest(self._look(board).values))
+            return board.name_of(fairest(self._known(board) or self._look(board).values))
+        may_swap = board.may_swap(rule) and not self._opened(board)
+        known = self._known(board).get(board.stones.index(BLACK)) if may_swap else None
+        if known is not None and known < 0:
+            return SWAP_RULES[rule]
         choice = self._search(board)
-        if choice.value < 0 and board.may_swap(rule) and not self._opened(board):
+        if known is None and choice.value < 0 and may_swap:
             return SWAP_RULES[rule]
         return board.name_of(choice.cell)
+
+    def _known(self, board: Board) -> Mapping[int, float]:
+        """What is known of the first moves of a board; weaker players judge them by themselves."""
+        return {} if self.settings.level is not None else self._openings.get(board.size, {})
 
     def _opened(self, board: Board) -> bool:
         """Whether the one stone on a board is the engine's own opening."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hex_ai.htp.asker import Asker, standard_input
 from hex_ai.htp.engine import HtpEngine
+from hex_ai.htp.openings import opening_values
 from hex_ai.htp.protocol import Session
 from hex_ai.htp.settings import HtpSettings
 from hex_ai.inference.fixed_tree_search import check_widths
@@ -53,14 +54,16 @@ def serve_htp(
     """
     settings = HtpSettings(check_widths(widths), seconds, swap, level)
     board_size = whole("board size", board_size)
-    network = load_checkpoint(model or default_model_path()).network
+    checkpoint = load_checkpoint(model or default_model_path())
+    network = checkpoint.network
     if runtime == "auto":
         runtime = prompt_runtime(resolve_device(device))
     plan = plan_for(network, device, runtime, precision)
     inference = ModelInference(network, plan, cache_size=CACHE_SIZE)
     lines = Asker(standard_input()) if lines is None else lines
     interrupted = lines.interrupted if isinstance(lines, Asker) else lambda: False
-    engine = HtpEngine(inference, inference.device, settings, board_size, interrupted)
+    openings = opening_values(checkpoint.digest)
+    engine = HtpEngine(inference, inference.device, settings, board_size, interrupted, openings)
     if inference.plan.runtime == "compiled":
         # Better now than on the clock of the first move; what runs eager need not wait.
         inference.prepare(board_size)

@@ -17,6 +17,7 @@ pytest.importorskip("starlette")
 from evaluators import Uniform
 from starlette.testclient import TestClient
 
+from hex_ai.web import analyst as analyst_module
 from hex_ai.web.analyst import AT_ONCE, Analyst
 from hex_ai.web.app import STATIC, build_app
 from hex_ai.web.asked import MAX_EVALUATIONS, MAX_POSITIONS, Budget, board_of
@@ -276,10 +277,13 @@ def test_a_visitor_who_leaves_gives_the_place_to_the_next() -> None:
     asyncio.run(play())
 
 
-def test_visitors_share_batches() -> None:
+def test_visitors_share_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As long as it takes on any machine: a visitor who is alone waits for nobody.
+    monkeypatch.setattr(analyst_module, "SHARING_MS", 1000.0)
+
     class Slow(Uniform):
         def batch_infer(self, positions: Any) -> Any:
-            time.sleep(0.02)  # long enough for the other to ask meanwhile
+            time.sleep(0.004)  # long enough for the other to ask meanwhile
             return super().batch_infer(positions)
 
     boards = [board_of(position(9)), board_of(position(9, "R" + 80 * ".", "blue"))]

@@ -259,7 +259,7 @@ class RayRunner:
         if about["probe"] != self._probe:
             raise SettingError(
                 f"{about['node']} ({about['device']}) evaluates positions to other bits than the"
-                " others under the same inference plan; --mixed-hardware lets it play"
+                " others under the same inference plan; selfplay --mixed-hardware lets it play"
             )
 
     def _lose(self, seat: Seat, error: Exception) -> None:

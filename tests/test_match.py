@@ -645,9 +645,9 @@ def test_levels_are_what_they_say() -> None:
     temperatures = [one.temperature(11) for one in LEVELS]
     assert temperatures == sorted(temperatures, reverse=True)
     assert [PlayLevel(5.5, 0).temperature(size) for size in (5, 11)] == [1.1, 0.5]
-    for board_size, temperature in ((7, 4.9 / 7), (11, 4.9 / 11)):
+    for board_size, temperature in ((7, 5.2 / 7), (11, 5.2 / 11)):
         assert Strategy(level=LEVELS[4]).on(board_size) == Strategy(temperature=temperature)
-    assert Strategy(level=LEVELS[9]).on(11) == Strategy(evaluations=200)
+    assert Strategy(level=LEVELS[9]).on(11) == Strategy(evaluations=60)
     work = [one.evaluations for one in LEVELS]
     assert work == sorted(work)
 

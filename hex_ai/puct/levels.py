@@ -42,15 +42,15 @@ class PlayLevel:
 
 LEVELS = (
     PlayLevel(8.0, 0),
-    PlayLevel(7.3, 0),
-    PlayLevel(6.5, 0),
-    PlayLevel(5.6, 0),
-    PlayLevel(4.9, 0),
-    PlayLevel(4.1, 0),
+    PlayLevel(7.2, 0),
+    PlayLevel(6.6, 0),
+    PlayLevel(6.0, 0),
+    PlayLevel(5.2, 0),
+    PlayLevel(4.3, 0),
     PlayLevel(0.0, 0),
-    PlayLevel(0.0, 12),
-    PlayLevel(0.0, 48),
-    PlayLevel(0.0, 200),
+    PlayLevel(0.0, 8),
+    PlayLevel(0.0, 20),
+    PlayLevel(0.0, 60),
 )
 
 

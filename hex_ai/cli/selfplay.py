@@ -13,6 +13,7 @@ from hex_ai.cli import options
 from hex_ai.cli.output import err, out
 from hex_ai.cli.progress import progress_shown
 from hex_ai.cli.report import summary_lines
+from hex_ai.errors import SettingError
 from hex_ai.formats.text import board_text
 from hex_ai.game.records import RED, GameRecord
 from hex_ai.inference.fixed_tree_search import parse_widths
@@ -74,6 +75,8 @@ def selfplay(
     if output is not None and not resume:
         require_no_run(output)
     has_actors = actors is not None or ray is not None
+    if mixed_hardware and not has_actors:
+        raise SettingError("--mixed-hardware is for actors: give --actors or --ray as well")
     if has_actors:
         torch.set_num_threads(threads_per_actor)  # the plan's, which actors play under
     engine = SelfPlayEngine(
